@@ -1,0 +1,52 @@
+// From a clean clone to a machine that can run or test Postern: npm packages, Debian packages, BPF object.
+// Runs on any Node >= 20 without a package. `node scripts/bootstrap.mjs start|test`. What is there is left alone.
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildBpf } from './build-bpf.mjs';
+import { ensureDebianPackages } from './debian-packages.mjs';
+import { ensureNpmPackages } from './npm-packages.mjs';
+import { pinnedNode } from './pinned-node.mjs';
+import { runCommand } from './run-command.mjs';
+import { step } from './step.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const purpose = process.argv[2] ?? 'start';
+if (!['start', 'test'].includes(purpose)) {
+  console.error(`Cannot prepare for "${purpose}": start or test`);
+  process.exit(2);
+}
+
+try {
+  await step('npm packages', () => ensureNpmPackages(root, { dev: purpose === 'test' }));
+  await step('node', () => `${runCommand(pinnedNode(root), ['--version']).trim()}, pinned`);
+} catch {
+  process.exit(1); // told by the step; without these nothing of Postern runs
+}
+
+// From here on a failure takes enforcement away, not the control plane: it is told, and the start goes on.
+const survives = (work) => work.catch(() => undefined);
+await survives(
+  step('debian packages', () => ensureDebianPackages(purpose === 'test' ? ['run', 'build', 'test'] : neededToStart())),
+);
+if (purpose === 'start') {
+  await survives(step('bpf object', () => buildBpf(root)));
+  await step('kernel', () => kernelNeeds().join('; ') || 'root, BTF and cgroup2 present');
+}
+
+function neededToStart() {
+  return buildBpf(root, { dryRun: true }) === 'current' ? ['run'] : ['run', 'build'];
+}
+
+/** What keeps the agent from enforcing, and what gives it. The agent says it again with its own eyes. */
+function kernelNeeds() {
+  const needs = [];
+  if (process.getuid() !== 0) needs.push('not root: only the control plane starts; run it as root to enforce');
+  if (!existsSync('/sys/kernel/btf/vmlinux'))
+    needs.push('no BTF: needs a kernel with CONFIG_DEBUG_INFO_BTF=y (Debian 12 and Ubuntu 22.04 have it)');
+  if (!/ cgroup2 /.test(readFileSync('/proc/self/mounts', 'utf8')))
+    needs.push(
+      'no cgroup2 mounted: mount -t cgroup2 none /sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1',
+    );
+  return needs;
+}
