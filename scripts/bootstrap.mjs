@@ -7,6 +7,7 @@ import { buildBpf } from './build-bpf.mjs';
 import { ensureDebianPackages } from './debian-packages.mjs';
 import { ensureNpmPackages } from './npm-packages.mjs';
 import { pinnedNode } from './pinned-node.mjs';
+import { ensurePostgresLinks } from './postgres-links.mjs';
 import { runCommand } from './run-command.mjs';
 import { step } from './step.mjs';
 
@@ -19,6 +20,7 @@ if (!['start', 'test'].includes(purpose)) {
 
 try {
   await step('npm packages', () => ensureNpmPackages(root, { dev: purpose === 'test' }));
+  await step('postgres', () => ensurePostgresLinks(root));
   await step('node', () => `${runCommand(pinnedNode(root), ['--version']).trim()}, pinned`);
 } catch {
   process.exit(1); // told by the step; without these nothing of Postern runs

@@ -50,7 +50,11 @@ function lockedPackages(path) {
 
 function fitsMachine(entry) {
   const listed = (names, mine) => !names || names.includes(mine);
-  return listed(entry.os, process.platform) && listed(entry.cpu, process.arch);
+  return listed(entry.os, process.platform) && listed(entry.cpu, process.arch) && listed(entry.libc, libc());
+}
+
+function libc() {
+  return process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';
 }
 
 /** node_modules/.bin holds the pinned Node, and `npm ci` deletes that folder first: npm must run on another. */
