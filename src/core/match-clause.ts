@@ -1,0 +1,152 @@
+import { type Affix, type Glob, globAffix, globMatches, parseGlob, toGlob } from './glob.ts';
+import { type ListenPattern, listenMatches, type Parsed, parseListen } from './match-listen.ts';
+import type { MatchClause } from './workload.ts';
+
+/** One clause of a `match` with its patterns read. Every field that is set must hold (AND). */
+export interface Clause {
+  readonly unit?: Glob;
+  readonly cgroup?: Glob;
+  readonly exe?: Glob;
+  readonly user?: string;
+  readonly args: readonly ArgPattern[];
+  readonly listen: readonly ListenPattern[];
+}
+
+/** One whole element of argv equals `text`, or begins with it. */
+export interface ArgPattern {
+  readonly text: string;
+  readonly prefix: boolean;
+}
+
+/** From a clause that `validateWorkload` let pass; throws on anything else. */
+export function toClause(source: MatchClause): Clause {
+  const { systemdUnit, cgroup, process, listen } = source;
+  return {
+    ...(systemdUnit === undefined ? {} : { unit: toGlob(systemdUnit) }),
+    ...(cgroup === undefined ? {} : { cgroup: toGlob(trimCgroup(cgroup)) }),
+    ...(process?.exe === undefined ? {} : { exe: toGlob(process.exe) }),
+    ...(process?.user === undefined ? {} : { user: process.user }),
+    args: (process?.args ?? []).map((arg) => must(parseArg(arg))),
+    listen: (listen ?? []).map((pattern) => must(parseListen(pattern))),
+  };
+}
+
+/** `\*` and `\\` are the characters; a `*` that is not escaped may only end the pattern; all else stands for itself. */
+export function parseArg(pattern: string): Parsed<ArgPattern> {
+  const chars = Array.from(pattern);
+  let text = '';
+  for (let i = 0; i < chars.length; i++) {
+    const char = chars[i]!;
+    if (char === '*') {
+      if (i < chars.length - 1)
+        return { ok: false, message: `"*" at column ${i + 1}: only the end of an argument may be open` };
+      if (text === '') return { ok: false, message: '"*" alone matches every process' };
+      return { ok: true, value: { text, prefix: true } };
+    }
+    if (char === '\\') {
+      const next = chars[++i];
+      if (next !== '*' && next !== '\\')
+        return { ok: false, message: `"\\" at column ${i}: only \\* and \\\\ are escapes` };
+      text += next;
+    } else {
+      text += char;
+    }
+  }
+  if (text === '') return { ok: false, message: 'an empty argument tells nothing' };
+  return { ok: true, value: { text, prefix: false } };
+}
+
+/** Paths are written with or without the leading slash that /proc/PID/cgroup shows. */
+export function trimCgroup(path: string): string {
+  return path.replace(/^\/+/, '').replace(/\/+$/, '');
+}
+
+/** `/a/b` → `a`, `a/b`: the cgroup and its ancestors, topmost first, without the root. */
+export function cgroupChain(path: string): string[] {
+  const parts = trimCgroup(path)
+    .split('/')
+    .filter((part) => part !== '');
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
+}
+
+/**
+ * Is this cgroup the system manager's unit of that name? The last component is the unit, and no component above it is a
+ * service or a scope: below `user@1000.service` a user names units, inside of a container its own systemd does.
+ */
+export function isUnitCgroup(path: string, matches: (name: string) => boolean): boolean {
+  const parts = path.split('/');
+  const name = parts.pop()!;
+  return matches(unescapeUnit(name)) && !parts.some((part) => part.endsWith('.service') || part.endsWith('.scope'));
+}
+
+/** Where on the chain the unit and cgroup patterns of the clause all hold first; undefined = nowhere. */
+export function gainedAt(clause: Clause, chain: readonly string[]): string | undefined {
+  let unitHolds = clause.unit === undefined;
+  let pathHolds = clause.cgroup === undefined;
+  for (const path of chain) {
+    unitHolds ||= isUnitCgroup(path, (name) => globMatches(clause.unit!, name));
+    pathHolds ||= globMatches(clause.cgroup!, path);
+    if (unitHolds && pathHolds) return path;
+  }
+  return undefined;
+}
+
+export function argsMatch(patterns: readonly ArgPattern[], args: readonly string[]): boolean {
+  return patterns.every((pattern) =>
+    args.some((arg) => (pattern.prefix ? arg.startsWith(pattern.text) : arg === pattern.text)),
+  );
+}
+
+export function anyListenMatches(patterns: readonly ListenPattern[], sockets: readonly ListeningSocket[]): boolean {
+  return sockets.some((socket) => patterns.some((pattern) => listenMatches(pattern, socket)));
+}
+
+export interface ListeningSocket {
+  readonly protocol: 6 | 17;
+  readonly port: number;
+  readonly address: string;
+}
+
+/**
+ * The clause's cgroup patterns as the kernel takes them; undefined when one needs more than a literal prefix, one star
+ * and a literal suffix. A unit whose name cgroupfs would reserve (`memory.slice`) has its folder's `_` in front.
+ */
+export function kernelCgroups(clause: Clause): (Affix & { readonly on: 'path' | 'unit' })[] | undefined {
+  const unit = clause.unit && globAffix(clause.unit);
+  const path = clause.cgroup && globAffix(clause.cgroup);
+  if ((clause.unit && !unit) || (clause.cgroup && !path)) return undefined;
+  return [
+    ...(unit ? [{ on: 'unit' as const, ...unit, prefix: escapeUnit(unit.prefix) }] : []),
+    ...(path ? [{ on: 'path' as const, ...path }] : []),
+  ];
+}
+
+/** A pattern of a unit's name: what is read by parseGlob, and nothing that a name cannot have. */
+export function parseUnit(text: string): Parsed<Glob> {
+  const parsed = parseGlob(text);
+  if (!parsed.ok) return { ok: false, message: `${parsed.message} (column ${parsed.column})` };
+  if (text.includes('/'))
+    return { ok: false, message: 'is a name as systemctl prints it, without "/"; for paths use cgroup' };
+  const last = parsed.glob.tokens.at(-1);
+  if (last?.kind === 'literal' && !/\.(service|scope|slice|socket|mount|swap)$/.test(text)) {
+    return { ok: false, message: 'has no unit type: end it with one, or with *' };
+  }
+  return { ok: true, value: parsed.glob };
+}
+
+function must<T>(parsed: Parsed<T>): T {
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
+}
+
+// systemd's cg_needs_escape: names that cgroupfs uses for its own files get one "_" in front.
+const RESERVED =
+  /^(_|\.|notify_on_release$|release_agent$|tasks$|(cgroup|cpu|cpuset|io|memory|hugetlb|pids|rdma|misc|dmem|blkio|devices|freezer|cpuacct)\.)/;
+
+function escapeUnit(prefix: string): string {
+  return RESERVED.test(prefix) ? `_${prefix}` : prefix;
+}
+
+function unescapeUnit(name: string): string {
+  return name.startsWith('_') && RESERVED.test(name.slice(1)) ? name.slice(1) : name;
+}

@@ -1,0 +1,154 @@
+import { globMatches } from './glob.ts';
+import {
+  anyListenMatches,
+  argsMatch,
+  type Clause,
+  cgroupChain,
+  gainedAt,
+  type ListeningSocket,
+  toClause,
+  trimCgroup,
+} from './match-clause.ts';
+import { decidingField, type PrecedenceField } from './match-precedence.ts';
+import { allClauses, type MatchProgram, type ProgramClause } from './match-program.ts';
+
+/**
+ * Which workload a process is, in plain TypeScript: the reference for what the kernel decides at cgroup_mkdir, exec and
+ * bind, and the decision itself for late clauses.
+ *
+ * 1. `own` is the largest rank of the clauses that the process meets: by exe, user, args; by its cgroup or one above;
+ *    by a socket that it listens on.
+ * 2. An inherited label stays, unless `own` is an exec match, or a cgroup gained below the cgroup in which the inherited
+ *    label was gained. A label that came from a cgroup which is still above the process is not inherited: it is met.
+ * 3. Ahead of 2: `own` that any local user could forge never replaces an inherited label that he could not, and one
+ *    that he could not always replaces one that he could.
+ */
+export interface ProcessFacts {
+  /** Resolved path of the executable; absent when unknown (a kernel thread, a file that is gone). */
+  readonly exe?: string;
+  /** As given to execve, argv[0] included. */
+  readonly args: readonly string[];
+  /** Effective, at the exec. */
+  readonly uid: number;
+  /** Below the cgroup2 root; `/` is the root. */
+  readonly cgroup: string;
+  readonly listening?: readonly ListeningSocket[];
+  readonly inherited?: InheritedLabel;
+}
+
+export interface InheritedLabel {
+  /** In the same program. A rank that it does not have (the registration is gone) counts as no label. */
+  readonly rank: number;
+  /** Where the process that handed it on was when it gained it. */
+  readonly gainedIn: string;
+  readonly origin: 'exec' | 'cgroup' | 'listen';
+}
+
+export type DecisionOrigin = 'exec' | 'cgroup' | 'inherited' | 'listen';
+
+export interface Decision {
+  /** Absent = no workload. */
+  readonly clause?: ProgramClause;
+  readonly origin: DecisionOrigin;
+  /** The cgroup in which the label was gained, without leading slash. */
+  readonly gainedIn: string;
+  /** Other workloads whose clauses the process meets too, larger rank first; `created` = a tie, a conflict. */
+  readonly beats: readonly Beaten[];
+}
+
+export interface Beaten {
+  readonly workload: string;
+  /** The first field of the order that differed; `inherited`: rule 2. */
+  readonly by: PrecedenceField | 'inherited';
+}
+
+export function decideProcess(program: MatchProgram, facts: ProcessFacts): Decision {
+  const readings = readingsOf(program);
+  const chain = cgroupChain(facts.cgroup);
+  const met = readings.flatMap((reading) => meet(reading, facts, chain) ?? []);
+  const own = met[0];
+  const inherited = inheritedMatch(readings, facts, chain);
+  const winner = inherited === undefined || (own !== undefined && replaces(own, inherited)) ? own : inherited;
+  if (winner === undefined) return { origin: 'cgroup', gainedIn: trimCgroup(facts.cgroup), beats: [] };
+  const others = inherited === undefined ? met : [inherited, ...met];
+  return {
+    clause: winner.clause,
+    origin: winner.origin,
+    gainedIn: winner.gainedIn,
+    beats: beaten(winner, others),
+  };
+}
+
+interface Met {
+  readonly clause: ProgramClause;
+  readonly origin: DecisionOrigin;
+  readonly gainedIn: string;
+}
+
+interface Reading {
+  readonly program: ProgramClause;
+  readonly clause: Clause;
+}
+
+const cache = new WeakMap<MatchProgram, readonly Reading[]>();
+
+/** Larger rank first. */
+function readingsOf(program: MatchProgram): readonly Reading[] {
+  const known = cache.get(program);
+  if (known !== undefined) return known;
+  const readings = allClauses(program).map((clause) => ({ program: clause, clause: toClause(clause.source) }));
+  cache.set(program, readings);
+  return readings;
+}
+
+function meet({ program, clause }: Reading, facts: ProcessFacts, chain: readonly string[]): Met | undefined {
+  if (program.uid !== undefined && program.uid !== facts.uid) return undefined;
+  if (clause.exe !== undefined && !exeMatches(program, clause, facts.exe)) return undefined;
+  if (!argsMatch(clause.args, facts.args)) return undefined;
+  if (clause.listen.length > 0 && !anyListenMatches(clause.listen, facts.listening ?? [])) return undefined;
+  const placed = clause.unit !== undefined || clause.cgroup !== undefined;
+  const gained = placed ? gainedAt(clause, chain) : undefined;
+  if (placed && gained === undefined) return undefined;
+  const here = trimCgroup(facts.cgroup);
+  if (program.kind === 'exec') return { clause: program, origin: 'exec', gainedIn: here };
+  if (program.listen !== undefined) return { clause: program, origin: 'listen', gainedIn: here };
+  return { clause: program, origin: 'cgroup', gainedIn: gained ?? here };
+}
+
+/** The file that the pattern names now (a symbolic link resolved), or one that has come since. */
+function exeMatches(program: ProgramClause, clause: Clause, exe: string | undefined): boolean {
+  if (exe === undefined) return false;
+  if (program.exes?.includes(exe)) return true;
+  return program.grade === 'late' && globMatches(clause.exe!, exe);
+}
+
+function inheritedMatch(readings: readonly Reading[], facts: ProcessFacts, chain: readonly string[]): Met | undefined {
+  const { inherited } = facts;
+  const clause = inherited && readings.find((reading) => reading.program.rank === inherited.rank)?.program;
+  if (inherited === undefined || clause === undefined) return undefined;
+  const gainedIn = trimCgroup(inherited.gainedIn);
+  if (inherited.origin === 'cgroup' && chain.includes(gainedIn)) return undefined;
+  return { clause, origin: 'inherited', gainedIn };
+}
+
+function replaces(own: Met, inherited: Met): boolean {
+  const forgeable = own.clause.spoofable !== null;
+  if (forgeable !== (inherited.clause.spoofable !== null)) return !forgeable;
+  return own.origin === 'exec' || (own.origin === 'cgroup' && isBelow(own.gainedIn, inherited.gainedIn));
+}
+
+function isBelow(path: string, top: string): boolean {
+  return top === '' ? path !== '' : path.startsWith(`${top}/`);
+}
+
+function beaten(winner: Met, others: readonly Met[]): Beaten[] {
+  const beats = new Map<string, Beaten['by']>();
+  for (const other of others) {
+    const { workload } = other.clause;
+    if (workload === winner.clause.workload || beats.has(workload)) continue;
+    const field = decidingField(winner.clause.precedence, other.clause.precedence);
+    const crossed = winner.origin === 'inherited' || other.origin === 'inherited';
+    beats.set(workload, crossed && field !== 'spoofable' ? 'inherited' : field);
+  }
+  return [...beats].map(([workload, by]) => ({ workload, by }));
+}

@@ -1,0 +1,168 @@
+import { type Affix, globLiteral } from './glob.ts';
+import { type ArgPattern, type Clause, kernelCgroups, toClause } from './match-clause.ts';
+import type { ListenPattern } from './match-listen.ts';
+import { comparePrecedence, type Precedence, spoofableBy, toPrecedence } from './match-precedence.ts';
+import type { MatchClause, Workload } from './workload.ts';
+
+/**
+ * All registrations of a host as one ordered list of clauses, split by who decides: the kernel before the first packet
+ * (`clauses`), or user space afterwards (`late`).
+ *
+ * 1. `rank` is the place in the order of match-precedence.ts over ALL clauses, late and waiting ones too: larger wins,
+ *    and ranks of both lists compare.
+ * 2. The program depends on the set of registrations and facts, never on the order in which they are given.
+ * 3. A clause may be in both lists: a `listen` alone names sockets in the kernel and processes late; a glob of `exe`
+ *    names the files that exist in the kernel and new ones late.
+ * 4. `cgroups` are AND over the chain: each must hold for the cgroup or one above it. A clause of kind `cgroup` is
+ *    gained by the topmost cgroup at which all hold, and everything below has it unless a larger rank is gained there:
+ *    label(cgroup) = max rank of (label(parent), clauses gained here).
+ * 5. `on: 'path'`: the whole path below the cgroup2 root, without leading slash. `on: 'unit'`: the last component,
+ *    where no component above it ends in `.service` or `.scope` (a user's own manager, a container's systemd).
+ */
+export interface MatchProgram {
+  /** Decided in the kernel; rank ascending. */
+  readonly clauses: readonly ProgramClause[];
+  /** What user space must decide, or watch for; rank ascending. */
+  readonly late: readonly ProgramClause[];
+  /** What cannot match yet, and why. */
+  readonly waiting: readonly Waiting[];
+}
+
+export interface ProgramClause {
+  /** `namespace/name` */
+  readonly workload: string;
+  /** Place in the workload's `match`. */
+  readonly clause: number;
+  readonly identity: number;
+  readonly rank: number;
+  readonly spoofable: string | null;
+  readonly grade: 'firstPacket' | 'late';
+  /** The hook that decides: cgroup_mkdir, exec, bind. */
+  readonly kind: 'cgroup' | 'exec' | 'listen';
+  /** Resolved paths, sorted; absent = any executable. */
+  readonly exes?: readonly string[];
+  /** Effective uid; absent = any. */
+  readonly uid?: number;
+  readonly args: readonly ArgPattern[];
+  /** Empty in `late` when the patterns need more than one star: then only `source` tells. */
+  readonly cgroups: readonly (Affix & { readonly on: 'path' | 'unit' })[];
+  readonly listen?: readonly ListenPattern[];
+  readonly source: MatchClause;
+  readonly precedence: Precedence;
+}
+
+export interface Waiting {
+  readonly workload: string;
+  readonly clause: number;
+  readonly reason: string;
+}
+
+export type RegisteredWorkload = Workload & { readonly identity: number; readonly createdRevision: number };
+
+/** What the host knows and the documents do not. */
+export interface MatchFacts {
+  readonly uids: ReadonlyMap<string, number>;
+  /** `exe` as written → resolved paths of the files that it names now. A literal path without entry is taken as it is. */
+  readonly paths: ReadonlyMap<string, readonly string[]>;
+  /** Executables that others than root can write, or whose folder they can: such a claim is spoofable. */
+  readonly untrusted?: ReadonlySet<string>;
+}
+
+export function compileMatch(workloads: readonly RegisteredWorkload[], facts: MatchFacts): MatchProgram {
+  const ranked = workloads
+    .flatMap((workload) => workload.match.map((source, index) => read(workload, source, index, facts)))
+    .sort((a, b) => comparePrecedence(a.precedence, b.precedence));
+  const clauses: ProgramClause[] = [];
+  const late: ProgramClause[] = [];
+  const waiting: Waiting[] = [];
+  for (const [index, entry] of ranked.entries()) {
+    const placed = place(entry, index + 1, facts);
+    if (placed.kernel) clauses.push(placed.kernel);
+    if (placed.late) late.push(placed.late);
+    if (placed.waiting) waiting.push({ workload: entry.workload, clause: entry.index, reason: placed.waiting });
+  }
+  return { clauses, late, waiting: waiting.sort(byName) };
+}
+
+/** Every clause once, larger rank first, as the late reading where there is one (it knows all that the clause means). */
+export function allClauses(program: MatchProgram): ProgramClause[] {
+  const byRank = new Map<number, ProgramClause>();
+  for (const clause of [...program.clauses, ...program.late]) byRank.set(clause.rank, clause);
+  return [...byRank.values()].sort((a, b) => b.rank - a.rank);
+}
+
+interface Entry {
+  readonly workload: string;
+  readonly identity: number;
+  readonly index: number;
+  readonly source: MatchClause;
+  readonly clause: Clause;
+  readonly spoofable: string | null;
+  readonly precedence: Precedence;
+}
+
+function read(workload: RegisteredWorkload, source: MatchClause, index: number, facts: MatchFacts): Entry {
+  const clause = toClause(source);
+  const ref = `${workload.namespace}/${workload.name}`;
+  const spoofable = spoofableBy(clause, facts.untrusted);
+  const precedence = toPrecedence(clause, {
+    workload: ref,
+    clause: index,
+    createdRevision: workload.createdRevision,
+    spoofable: spoofable !== null,
+  });
+  return { workload: ref, identity: workload.identity, index, source, clause, spoofable, precedence };
+}
+
+function place(
+  entry: Entry,
+  rank: number,
+  facts: MatchFacts,
+): { kernel?: ProgramClause; late?: ProgramClause; waiting?: string } {
+  const { clause, source } = entry;
+  const uid = clause.user === undefined ? undefined : toUid(clause.user, facts);
+  if (clause.user !== undefined && uid === undefined)
+    return { waiting: `user "${clause.user}" does not exist on this host` };
+  const cgroups = kernelCgroups(clause);
+  const hasProcess = source.process !== undefined;
+  const kind = hasProcess ? 'exec' : cgroups?.length === 0 && clause.listen.length > 0 ? 'listen' : 'cgroup';
+  const exe = resolveExe(clause, facts);
+  const base: ProgramClause = {
+    workload: entry.workload,
+    clause: entry.index,
+    identity: entry.identity,
+    rank,
+    spoofable: entry.spoofable,
+    grade: 'firstPacket',
+    kind,
+    ...(exe === undefined ? {} : { exes: exe.paths }),
+    ...(uid === undefined ? {} : { uid }),
+    args: clause.args,
+    cgroups: cgroups ?? [],
+    ...(clause.listen.length === 0 ? {} : { listen: clause.listen }),
+    source,
+    precedence: entry.precedence,
+  };
+  const late: ProgramClause = { ...base, grade: 'late' };
+  if (cgroups === undefined || (clause.listen.length > 0 && kind !== 'listen')) return { late };
+  if (kind === 'listen') return { kernel: base, late };
+  if (exe === undefined || !exe.isGlob) return { kernel: base };
+  return exe.paths.length === 0 ? { late, waiting: `no file matches ${source.process!.exe}` } : { kernel: base, late };
+}
+
+function resolveExe(clause: Clause, facts: MatchFacts): { paths: readonly string[]; isGlob: boolean } | undefined {
+  if (clause.exe === undefined) return undefined;
+  const literal = globLiteral(clause.exe);
+  const found = facts.paths.get(clause.exe.source);
+  const paths = found ?? (literal === undefined ? [] : [literal]);
+  return { paths: [...new Set(paths)].sort(), isGlob: literal === undefined };
+}
+
+function toUid(user: string, facts: MatchFacts): number | undefined {
+  return facts.uids.get(user) ?? (/^\d+$/.test(user) ? Number(user) : undefined);
+}
+
+function byName(a: Waiting, b: Waiting): number {
+  if (a.workload !== b.workload) return a.workload < b.workload ? -1 : 1;
+  return a.clause - b.clause;
+}

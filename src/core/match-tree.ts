@@ -1,0 +1,46 @@
+import { type Decision, decideProcess, type InheritedLabel, type ProcessFacts } from './match-decide.ts';
+import type { MatchProgram } from './match-program.ts';
+
+/** One running process, as found: what it is, and whose child. */
+export interface TreeProcess extends Omit<ProcessFacts, 'inherited'> {
+  readonly pid: number;
+  readonly ppid: number;
+}
+
+/**
+ * Labels of processes that ran before anybody watched (start of the agent, a new registration): parents first, each
+ * handing on its label as fork does, except that a gateway does not hand on one that it gained itself.
+ * What cannot be seen afterwards, a parent that is gone, hands on nothing.
+ */
+export function decideTree(
+  program: MatchProgram,
+  processes: readonly TreeProcess[],
+  isGateway: (exe: string) => boolean,
+): ReadonlyMap<number, Decision> {
+  const byPid = new Map(processes.map((process) => [process.pid, process]));
+  const decided = new Map<number, Decision>();
+  const decide = (process: TreeProcess): Decision => {
+    const known = decided.get(process.pid);
+    if (known !== undefined) return known;
+    // A loop of parents (pid reuse during the scan) ends here: the process counts as its own root.
+    decided.set(process.pid, decideProcess(program, process));
+    const parent = byPid.get(process.ppid);
+    const inherited = parent && handedOn(decide(parent), parent, isGateway);
+    const decision = decideProcess(program, inherited ? { ...process, inherited } : process);
+    decided.set(process.pid, decision);
+    return decision;
+  };
+  for (const process of processes) decide(process);
+  return decided;
+}
+
+function handedOn(
+  decision: Decision,
+  parent: TreeProcess,
+  isGateway: (exe: string) => boolean,
+): InheritedLabel | undefined {
+  const { clause, origin, gainedIn } = decision;
+  if (clause === undefined || origin === 'listen') return undefined;
+  if (origin !== 'inherited') return isGateway(parent.exe ?? '') ? undefined : { rank: clause.rank, gainedIn, origin };
+  return { rank: clause.rank, gainedIn, origin: 'exec' };
+}
