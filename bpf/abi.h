@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * abi.h: every number and struct that the kernel side and user space share. The TypeScript side is generated from the
+ * object's BTF at build time, so this file is the only place where they are written down.
+ *
+ * Rules
+ *  1. Addresses are 16 bytes in network order; IPv4 is ::ffff:a.b.c.d. The unspecified address never reaches a lookup of a peer.
+ *  2. Ports are in host order, except inside `policy_l4` where the trie needs network order (`port_be`).
+ *  3. Identity 0 means "no label"; as a peer it is RESERVED_HOST.
+ *  4. Structs have explicit padding, zero-initialised: hash maps compare the padding too.
+ *  5. Numbers are never reused; drop reasons and reserved identities are Cilium's.
+ */
+#ifndef POSTERN_ABI_H
+#define POSTERN_ABI_H
+
+#include <linux/types.h>
+
+/* Bumped when a pinned map changes its layout: an agent refuses pins of another version. */
+#define POSTERN_ABI_VERSION 1
+
+#define PATTERN_MAX 256   /* bytes of an argument or path pattern with its NUL, and of what is compared with it */
+#define CLAUSE_ARGS 8     /* argument patterns of one clause */
+#define CLAUSE_CGROUPS 2  /* cgroup patterns of one clause: systemdUnit and cgroup */
+#define NESTED_MAX 8      /* patterns that are prefixes of one another */
+#define CGROUP_PATTERNS 8 /* patterns that one cgroup and its ancestors meet */
+#define CLAUSES_MAX 8192  /* clauses of one slot */
+#define CGROUP_PATTERN_MAX 4096
+
+enum reserved {
+	RESERVED_HOST = 1,
+	RESERVED_WORLD = 2,
+	RESERVED_INIT = 5,
+	RESERVED_WORLD_IPV4 = 9,
+	RESERVED_WORLD_IPV6 = 10,
+};
+
+/* Hubble's TrafficDirection. */
+enum direction { DIR_UNKNOWN = 0, DIR_INGRESS = 1, DIR_EGRESS = 2 };
+
+/* Hubble's Verdict, where the meaning is the same. */
+enum verdict { VERDICT_FORWARDED = 1, VERDICT_DROPPED = 2, VERDICT_AUDIT = 4 };
+
+/* Cilium's drop reasons; 1.. are Postern's own, below Cilium's range. */
+enum drop_reason {
+	REASON_NONE = 0,
+	REASON_MAP_MISS = 1,	 /* enforced, but no entry in the active slot: fails closed, counted */
+	REASON_UNPARSED = 2,	 /* packet too short for its fixed header */
+	REASON_SOCKET_TYPE = 3,	 /* a protocol that no packet hook can judge */
+	REASON_PORT_OWNED = 4,	 /* bind to a port that is registered to another workload */
+	REASON_POLICY_DENIED = 133, /* no rule allows */
+	REASON_POLICY_DENY = 181,   /* a deny rule matched */
+};
+
+/* ---- policy ---------------------------------------------------------------------------------------------------- */
+
+enum ident_flag { IDENT_INGRESS = 1, IDENT_EGRESS = 2, IDENT_AUDIT = 4 };
+
+/* One aligned 8-byte store flips an identity: which slot of policy_l3 and of ip_* it reads, and the generation that stales verdicts. */
+struct ident_cfg {
+	__u32 gen;
+	__u8 slot;
+	__u8 ip_slot;
+	__u8 flags; /* enum ident_flag: directions in which the identity is enforced */
+	__u8 pad;
+};
+
+struct l3_key {
+	__u32 local;
+	__u32 remote; /* 0 = every remote without an entry of its own */
+	__u8 direction;
+	__u8 slot;
+	__u16 pad;
+};
+
+/* A peer's whole table: inline when it does not depend on ports, else a reference into policy_l4. */
+struct l3_val {
+	__u32 table; /* 0 = `verdict` and `rule` hold for every protocol and port */
+	__u32 rule;
+	__u8 verdict; /* enum policy_verdict */
+	__u8 pad[3];
+};
+
+enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2, POLICY_DEFAULT_DENY = 3 };
+
+/* Longest prefix wins: 32 = the table's fallback, 40 = every port of a protocol, 41..56 = a port or an aligned range. */
+struct l4_key {
+	__u32 prefixlen;
+	__u32 table;
+	__u8 protocol;
+	__u8 port_be[2];
+	__u8 pad;
+};
+
+struct l4_val {
+	__u32 rule;
+	__u8 verdict; /* enum policy_verdict */
+	__u8 pad[3];
+};
+
+/* ---- addresses ------------------------------------------------------------------------------------------------- */
+
+struct ip_key {
+	__u8 addr[16];
+	__u32 slot;
+};
+
+struct cidr_key {
+	__u32 prefixlen; /* 8 for the slot + 0..128 */
+	__u8 slot;
+	__u8 addr[16];
+	__u8 pad[3];
+};
+
+struct own_addr_key {
+	__u64 netns; /* netns cookie */
+	__u8 addr[16];
+};
+
+/* A socket of this host that can be reached at (address, port). */
+struct local_key {
+	__u64 netns;
+	__u8 addr[16];
+	__u16 port;
+	__u8 protocol;
+	__u8 pad[5];
+};
+
+struct local_val {
+	__u32 identity; /* 0 = the host */
+	__u32 tgid;
+	__s32 sockets; /* sockets behind this key (SO_REUSEPORT); the entry goes with the last */
+	__u32 pad;
+};
+
+/* ---- processes and cgroups -------------------------------------------------------------------------------------- */
+
+enum label_origin {
+	ORIGIN_NONE = 0,
+	ORIGIN_EXEC = 1,
+	ORIGIN_CGROUP = 2,
+	ORIGIN_INHERITED = 3,
+	ORIGIN_RUN = 4,
+	ORIGIN_LISTEN = 5,
+	ORIGIN_BACKFILL = 6,
+};
+
+enum proc_flag {
+	PROC_GATEWAY = 1,   /* may place other processes; does not hand on a label that it gained itself */
+	PROC_FAILSAFE = 2,  /* its listening sockets and their sessions are ahead of policy */
+	PROC_SELF = 4,	    /* Postern itself: every socket is ahead of policy */
+	PROC_SPOOFABLE = 8, /* the label came from a claim that any local user could make */
+	PROC_PINNED = 16,   /* `postern run`: never re-decided */
+	PROC_ARGS_CUT = 32, /* an argument could not be read whole */
+	PROC_NO_INHERIT = 64,
+};
+
+/* Value of `proc`, by tgid. Absent = unlabelled and ordinary. */
+struct proc {
+	__u32 identity;
+	__u32 rank; /* precedence of the clause; larger wins */
+	__u32 clause;
+	__u32 gained_by; /* tgid that gained the label: the endpoint's process */
+	__u64 cgroup;	 /* id of the cgroup in which it was gained */
+	__u8 origin;
+	__u8 flags;
+	__u8 level; /* depth of the cgroup that gave it, or in which it was gained */
+	__u8 pad[5];
+};
+
+enum cgroup_flag { CGROUP_USER_MANAGER = 1, CGROUP_SPOOFABLE = 2 };
+
+/* Effective label of a cgroup: its own or its nearest labelled ancestor's, by precedence. */
+struct cgroup_label {
+	__u32 identity;
+	__u32 rank;
+	__u32 clause;
+	__u8 level; /* depth of the cgroup that gained it */
+	__u8 flags;
+	__u8 n_patterns;
+	__u8 pad;
+	__u64 gained; /* id of the cgroup that gained it */
+	__u32 patterns[CGROUP_PATTERNS];
+};
+
+enum clause_flag { CLAUSE_EXE = 1, CLAUSE_UID = 2, CLAUSE_SPOOFABLE = 4 };
+
+/* One conjunction, indexed by its most selective part; `next` chains the clauses of one index entry. */
+struct clause {
+	__u64 exe; /* keyed hash of the resolved path */
+	__u32 identity;
+	__u32 rank;
+	__u32 uid;
+	__u32 next; /* clause index + 1, 0 = end */
+	__u32 args[CLAUSE_ARGS]; /* pattern ids that must all be found, 0 = none */
+	__u32 cgroups[CLAUSE_CGROUPS];
+	__u8 flags;
+	__u8 pad[7];
+};
+
+struct exe_key {
+	__u64 hash;
+	__u32 slot;
+	__u32 pad;
+};
+
+struct exe_val {
+	__u32 head;  /* clause index + 1 of the first clause indexed by this executable */
+	__u32 flags; /* PROC_GATEWAY, PROC_FAILSAFE */
+};
+
+struct arg_key {
+	__u32 slot;
+	char text[PATTERN_MAX];
+};
+
+struct arg_val {
+	__u32 pattern;
+	__u32 head;
+};
+
+struct arg_prefix_key {
+	__u32 prefixlen; /* 8 for the slot + 8 per byte of the pattern */
+	__u8 slot;
+	char text[PATTERN_MAX - 1];
+};
+
+/* Every prefix pattern that the text meets, shortest first: a trie returns only the longest. */
+struct arg_prefix_val {
+	__u32 n;
+	__u32 patterns[NESTED_MAX];
+	__u32 heads[NESTED_MAX];
+};
+
+enum cgroup_kind { CGROUP_PATH = 1, CGROUP_UNIT = 2 };
+
+struct cgroup_pattern_key {
+	__u32 prefixlen; /* 16 for slot and kind + 8 per byte; an exact pattern includes its NUL */
+	__u8 slot;
+	__u8 kind;
+	char text[PATTERN_MAX - 2];
+};
+
+struct cgroup_pattern_val {
+	__u32 n;
+	__u32 patterns[NESTED_MAX];
+};
+
+struct cgroup_pattern {
+	__u32 head;   /* clauses without a process part that need this pattern */
+	__u16 prefix_length;
+	__u8 suffix_length;
+	__u8 level;   /* depth that the cgroup must have, 0 = any */
+	__u8 exact;
+	__u8 pad[7];
+	char suffix[64];
+};
+
+struct listen_key {
+	__u8 addr[16]; /* zero = any */
+	__u16 port;
+	__u8 protocol;
+	__u8 slot;
+};
+
+struct listen_val {
+	__u32 identity;
+	__u32 rank;
+	__u32 clause;
+	__u32 pad;
+};
+
+/* ---- sockets --------------------------------------------------------------------------------------------------- */
+
+enum sk_flag {
+	SK_FAILSAFE = 1,
+	SK_LISTED = 2,	    /* counted in `local` */
+	SK_REMOTE_LOCAL = 4, /* the peer is a socket of this host: its identity is remote_id, not its address */
+	SK_ESTABLISHED = 8,
+	SK_OLD = 16, /* older than the agent */
+	SK_PINNED = 32, /* labelled by a `listen` clause */
+};
+
+/* Socket storage. Accepted sockets get a copy of their listener's. */
+struct sk_info {
+	__u32 local_id;
+	__u32 remote_id;
+	__u32 rule;
+	__u32 gen;
+	__u32 tgid;
+	__u32 peer_tgid;
+	__u64 netns;
+	__u64 since_ns; /* when it was established */
+	__u8 peer[16];	/* connected datagram: the peer of connect() */
+	__u8 bound[16]; /* SK_LISTED: the address under which it stands in `local` */
+	__u16 peer_port;
+	__u16 port;	/* the port that policy judges: the listener's; SK_LISTED: the bound one */
+	__u8 direction; /* enum direction of the connection */
+	__u8 flags;	/* enum sk_flag */
+	__u8 origin;
+	__u8 pad;
+};
+
+/* A datagram conversation of one socket; admits the replies. */
+struct conv_key {
+	__u64 cookie;
+	__u8 addr[16];
+	__u16 port;
+	__u8 protocol;
+	__u8 pad[5];
+};
+
+struct conv_val {
+	__u32 gen;
+	__u32 remote_id;
+	__u32 rule;
+	__u8 direction; /* who began: DIR_EGRESS = this socket */
+	__u8 pad[3];
+};
+
+/* What the listener decided about a SYN, for the socket that will be accepted. */
+struct syn_key {
+	__u64 netns;
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u16 sport;
+	__u16 dport;
+	__u32 pad;
+};
+
+struct syn_val {
+	__u32 remote_id;
+	__u32 rule;
+	__u32 gen;
+	__u32 peer_tgid;
+	__u32 flags; /* SK_REMOTE_LOCAL */
+};
+
+/* ---- run-time settings, counters, events ------------------------------------------------------------------------- */
+
+struct config {
+	__u64 hash_key;
+	__u32 abi;
+	__u32 match_slot;
+	__u32 ip_slot;
+	__u32 any_head; /* clauses that neither an executable nor an argument indexes */
+	__u32 arg_patterns; /* number of argument patterns: 0 = do not read arguments */
+	__u32 root_dev; /* s_dev of the host's root file system */
+	__u32 root_is_top; /* 1 = nothing is mounted below it (no initramfs rootfs) */
+	__u32 revoke_gen;
+};
+
+enum counter {
+	COUNT_EVENT_LOST = 0,
+	COUNT_MAP_MISS = 1,
+	COUNT_LOCAL_MISS = 2,	 /* a local address without an entry in `local`: taken as the host */
+	COUNT_NO_STORAGE = 3,	 /* a socket without storage: its cgroup decided */
+	COUNT_PROC_FULL = 4,
+	COUNT_CGROUP_FULL = 5,
+	COUNT_LOCAL_FULL = 6,
+	COUNT_UNPARSED = 7,
+	COUNT_ARGS_CUT = 8,
+	COUNT_PATH_DEEP = 9,
+	COUNT_REVOKED = 10,
+	COUNT_REVOKE_FAILED = 11,
+	COUNT_EVENT = 12,
+	COUNT_BACKFILLED = 13,
+	COUNT_KTHREAD = 14,
+	COUNT_MAX = 16,
+};
+
+enum event_type { EVENT_FLOW = 1, EVENT_EXEC = 2, EVENT_EXIT = 3, EVENT_CGROUP = 4, EVENT_LISTEN = 5 };
+
+struct event_header {
+	__u8 type;
+	__u8 version;
+	__u16 length;
+	__u32 pad;
+	__u64 time_ns; /* CLOCK_BOOTTIME */
+};
+
+enum flow_kind {
+	FLOW_CONNECT = 1,
+	FLOW_ACCEPT = 2,
+	FLOW_DENY = 3,
+	FLOW_AUDIT = 4,
+	FLOW_CLOSE = 5,
+	FLOW_FAIL = 6,
+	FLOW_EXCHANGE = 7,
+};
+
+/* Source is who began the connection or conversation, whichever end reports. */
+struct flow_event {
+	struct event_header header;
+	__u8 kind;
+	__u8 verdict;
+	__u8 direction; /* the side that was judged, or that reports */
+	__u8 reason;
+	__u8 protocol;
+	__u8 flags;
+	__u16 pad;
+	__u32 source_id;
+	__u32 destination_id;
+	__u32 source_tgid;
+	__u32 destination_tgid;
+	__u32 rule;
+	__u32 gen;
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u16 sport;
+	__u16 dport;
+	__u32 rtt_us;
+	__u32 retransmits;
+	__u32 pad2;
+	__u64 netns;
+	__u64 bytes_sent; /* by the reporting end */
+	__u64 bytes_received;
+	__u64 duration_ns;
+};
+
+struct exec_event {
+	struct event_header header;
+	__u32 tgid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 identity;
+	__u32 clause;
+	__u8 origin;
+	__u8 flags;
+	__u16 pad;
+	__u64 cgroup;
+	__u64 start_ns; /* CLOCK_BOOTTIME */
+	char comm[16];
+	char filename[160]; /* as the caller passed it */
+};
+
+struct exit_event {
+	struct event_header header;
+	__u32 tgid;
+	__u32 identity;
+};
+
+struct cgroup_event {
+	struct event_header header;
+	__u64 id;
+	__u32 identity;
+	__u8 removed;
+	__u8 level;
+	__u16 pad;
+	char path[PATTERN_MAX];
+};
+
+struct listen_event {
+	struct event_header header;
+	__u8 addr[16];
+	__u64 netns;
+	__u32 tgid;
+	__u32 identity;
+	__u16 port;
+	__u8 protocol;
+	__u8 pad[5];
+};
+
+_Static_assert(sizeof(struct ident_cfg) == 8, "flipped by one store");
+_Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 12, "policy_l3");
+_Static_assert(sizeof(struct l4_key) == 12, "policy_l4");
+_Static_assert(sizeof(struct cidr_key) == 24, "ip_cidr");
+_Static_assert(sizeof(struct local_key) == 32 && sizeof(struct conv_key) == 32, "padding is explicit");
+_Static_assert(sizeof(struct proc) == 32, "proc");
+_Static_assert(sizeof(struct sk_info) == 80 && sizeof(struct flow_event) == 128, "no hidden padding");
+_Static_assert(sizeof(struct arg_prefix_key) == 260 && sizeof(struct cgroup_pattern_key) == 260, "a trie key holds 256 bytes");
+
+#endif

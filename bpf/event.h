@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * event.h: what goes up to the agent. The agent drains by a timer; only denials and a filling ring wake it (a wake-up
+ * per event costs a quarter of the connection rate). A full ring loses the event and counts it.
+ */
+#ifndef POSTERN_EVENT_H
+#define POSTERN_EVENT_H
+
+#include "address.h"
+
+#define WAKE_BYTES (256 * 1024)
+
+static __always_inline void header_init(struct event_header *h, __u8 type, __u16 length)
+{
+	h->type = type;
+	h->version = POSTERN_ABI_VERSION;
+	h->length = length;
+	h->pad = 0;
+	h->time_ns = bpf_ktime_get_boot_ns();
+	count(COUNT_EVENT);
+}
+
+static __always_inline struct flow_event *flow_begin(__u8 kind)
+{
+	struct flow_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(COUNT_EVENT_LOST);
+		return NULL;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	header_init(&e->header, EVENT_FLOW, sizeof(*e));
+	e->kind = kind;
+	return e;
+}
+
+static __always_inline void event_submit(void *event)
+{
+	bpf_ringbuf_submit(event, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > WAKE_BYTES ? BPF_RB_FORCE_WAKEUP :
+											       BPF_RB_NO_WAKEUP);
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * iterate.bpf.c: programs that the agent runs by reading an iterator.
+ *   host_root     the file system of the agent's own root, for path.h
+ *   backfill      every inet socket that a process holds: label, listener entry, direction (also sockets older than the agent)
+ *   revoke_tcp    judges every connection again and destroys those that lost their right
+ */
+#include "label.h"
+#include "event.h"
+
+extern int bpf_sock_destroy(struct sock_common *sk) __ksym __weak;
+
+SEC("iter/task")
+int host_root(struct bpf_iter__task *ctx)
+{
+	struct task_struct *me = (void *)bpf_get_current_task();
+	struct vfsmount *mnt = BPF_CORE_READ(me, fs, root.mnt);
+	struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	struct config *c = config_get();
+
+	if (!c || c->root_dev)
+		return 0;
+	c->root_is_top = BPF_CORE_READ(m, mnt_parent) == m;
+	c->root_dev = BPF_CORE_READ(m, mnt.mnt_sb, s_dev);
+	return 0;
+}
+
+static __always_inline void sock_local(struct sock *sk, struct addr *a)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
+		*a = addr_v4(BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+	else
+		BPF_CORE_READ_INTO(a, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+}
+
+static __always_inline void sock_remote(struct sock *sk, struct addr *a)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
+		*a = addr_v4(BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	else
+		BPF_CORE_READ_INTO(a, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+}
+
+SEC("iter/task_file")
+int backfill(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct config *c = config_get();
+	struct sk_info *info;
+	struct socket *socket;
+	struct sock *sk;
+	struct label l = {};
+	struct proc *p;
+	struct addr a;
+	__u16 family, type, port;
+	__u8 protocol, state, epoch;
+
+	if (!file || !task || !c)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+	family = sk->__sk_common.skc_family;
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	l.tgid = task->tgid;
+	p = bpf_map_lookup_elem(&proc, &l.tgid);
+	if (p) {
+		l.identity = p->identity;
+		l.rank = p->rank;
+		l.flags = p->flags;
+		l.origin = p->origin;
+	}
+	if (!l.identity) {
+		__u64 id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+		struct cgroup_label *cg = bpf_map_lookup_elem(&cgroup_label, &id);
+
+		if (cg && cg->identity) {
+			l.identity = cg->identity;
+			l.rank = cg->rank;
+			l.origin = ORIGIN_CGROUP;
+		}
+	}
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (!info) {
+		info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!info)
+			return 0;
+		info->flags |= SK_OLD;
+		count(COUNT_BACKFILLED);
+	}
+	if (!info->netns)
+		info->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	epoch = c->revoke_gen;
+	/* several holders of one socket: a labelled one names it, the first of a round clears what was */
+	if (l.identity || info->pad != epoch)
+		sk_label(info, &l);
+	info->pad = epoch;
+
+	type = BPF_CORE_READ(sk, sk_type);
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	sock_local(sk, &a);
+	if (type == SOCK_STREAM && state == TCP_LISTEN) {
+		if (p && (p->flags & (PROC_FAILSAFE | PROC_SELF)))
+			info->flags |= SK_FAILSAFE;
+		sk_label_listen(info, &a, IPPROTO_TCP, port);
+		local_add(info, &a, IPPROTO_TCP, port);
+	} else if (type == SOCK_DGRAM && port && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE)) {
+		sk_label_listen(info, &a, protocol, port);
+		local_add(info, &a, protocol, port);
+		if (state == TCP_ESTABLISHED) {
+			sock_remote(sk, (struct addr *)info->peer);
+			info->peer_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		}
+		if (p && (p->flags & PROC_FAILSAFE) && port == 68) /* the DHCP client's */
+			info->flags |= SK_FAILSAFE;
+	} else if (type == SOCK_STREAM && state == TCP_ESTABLISHED && (info->flags & SK_OLD)) {
+		/* second round: who listens is known, so a connection on a listening port was accepted */
+		struct local_val *v = local_find(info->netns, &a, IPPROTO_TCP, port);
+
+		info->direction = v ? DIR_INGRESS : DIR_EGRESS;
+		info->port = v ? port : bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		if (v) {
+			sk_label_listen(info, &a, IPPROTO_TCP, port);
+			if (p && (p->flags & PROC_FAILSAFE))
+				info->flags |= SK_FAILSAFE;
+		}
+	}
+	return 0;
+}
+
+SEC("iter/tcp")
+int revoke_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct flow_event *e;
+	struct tcp_sock *tp;
+	struct sk_info *info;
+	struct addr local, remote;
+	struct ident_cfg cfg;
+	struct judged j;
+	struct peer p = {};
+	struct sock *sk;
+	__u16 sport, dport;
+	__u8 state;
+	bool client;
+
+	if (!skc)
+		return 0;
+	state = skc->skc_state;
+	if (state == TCP_LISTEN || state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_CLOSE)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp)
+		return 0;
+	info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
+	if (!info || !info->direction || (info->flags & SK_FAILSAFE))
+		return 0;
+	sk = (struct sock *)tp;
+	sock_local(sk, &local);
+	sock_remote(sk, &remote);
+	client = info->direction == DIR_EGRESS;
+	cfg = ident_cfg_read(info->local_id);
+	if (client) {
+		p = peer_at(info->netns, &remote, IPPROTO_TCP, info->port, cfg.ip_slot);
+		j = judge(cfg, info->local_id, p.id, DIR_EGRESS, IPPROTO_TCP, info->port);
+		if (j.allow && p.local && p.id != RESERVED_HOST) {
+			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
+						 DIR_INGRESS, IPPROTO_TCP, info->port);
+
+			if (!in.allow)
+				j = in;
+		}
+	} else if (own_address(info->netns, &remote)) {
+		return 0; /* the other end of this connection is judged, both ways, as the client */
+	} else {
+		p.id = address_identity(&remote, cfg.ip_slot);
+		j = judge(cfg, info->local_id, p.id, DIR_INGRESS, IPPROTO_TCP, info->port);
+	}
+	if (j.allow) {
+		info->gen = j.gen;
+		info->rule = j.rule;
+		return 0;
+	}
+	sport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (!bpf_sock_destroy || bpf_sock_destroy(skc)) {
+		count(COUNT_REVOKE_FAILED);
+		return 0;
+	}
+	count(COUNT_REVOKED);
+	e = flow_begin(FLOW_DENY);
+	if (!e)
+		return 0;
+	e->verdict = VERDICT_DROPPED;
+	e->direction = j.direction;
+	e->reason = j.reason;
+	e->protocol = IPPROTO_TCP;
+	e->flags = 1; /* revoked: the connection existed */
+	e->rule = j.rule;
+	e->gen = j.gen;
+	e->netns = info->netns;
+	e->source_id = (client ? info->local_id : p.id) ?: RESERVED_HOST;
+	e->destination_id = (client ? p.id : info->local_id) ?: RESERVED_HOST;
+	e->source_tgid = client ? info->tgid : 0;
+	e->destination_tgid = client ? p.tgid : info->tgid;
+	e->sport = client ? sport : dport;
+	e->dport = client ? dport : sport;
+	__builtin_memcpy(e->saddr, client ? &local : &remote, 16);
+	__builtin_memcpy(e->daddr, client ? &remote : &local, 16);
+	event_submit(e);
+	return 0;
+}

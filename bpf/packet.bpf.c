@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * packet.bpf.c: the net under the socket hooks. Both judge by the socket, never by parsed L4 headers (bypass rules 1 and 2).
+ *   ingress: stream and not listening → pass (judged at connect or at its SYN); listening → judge every packet;
+ *            all else (datagram, raw, ping) → a conversation that is allowed, else judge by the fixed header's source
+ *   egress:  listening → pass (the SYN was judged); stream to its own peer → pass; all else judge the destination
+ */
+#include "label.h"
+#include "event.h"
+
+static __always_inline __u32 sk_identity(struct bpf_sock *sk, struct sk_info *info)
+{
+	if (info)
+		return info->local_id;
+	count(COUNT_NO_STORAGE);
+	return cgroup_identity(bpf_sk_cgroup_id(sk));
+}
+
+/* The socket of this host that sent a packet which came over loopback. */
+static __always_inline struct peer sender(struct __sk_buff *skb, const struct addr *src, const struct addr *dst,
+					  __u16 sport, __u16 dport, bool stream)
+{
+	struct peer p = {.id = RESERVED_HOST, .local = true};
+	struct bpf_sock_tuple t = {};
+	struct bpf_sock *sk;
+	struct sk_info *info;
+	__u32 size;
+
+	if (addr_is_v4(src)) {
+		t.ipv4.saddr = dst->w[3];
+		t.ipv4.daddr = src->w[3];
+		t.ipv4.sport = bpf_htons(dport);
+		t.ipv4.dport = bpf_htons(sport);
+		size = sizeof(t.ipv4);
+	} else {
+		__builtin_memcpy(t.ipv6.saddr, dst, 16);
+		__builtin_memcpy(t.ipv6.daddr, src, 16);
+		t.ipv6.sport = bpf_htons(dport);
+		t.ipv6.dport = bpf_htons(sport);
+		size = sizeof(t.ipv6);
+	}
+	sk = stream ? bpf_sk_lookup_tcp(skb, &t, size, BPF_F_CURRENT_NETNS, 0) :
+		      bpf_sk_lookup_udp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk) {
+		count(COUNT_LOCAL_MISS);
+		return p;
+	}
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (info) {
+		p.id = info->local_id ?: RESERVED_HOST;
+		p.tgid = info->tgid;
+	} else {
+		p.id = cgroup_identity(bpf_sk_cgroup_id(sk)) ?: RESERVED_HOST;
+	}
+	bpf_sk_release(sk);
+	return p;
+}
+
+static __always_inline void packet_report(__u8 kind, const struct judged *j, __u32 source, __u32 source_tgid,
+					  __u32 destination, __u32 destination_tgid, const struct addr *src,
+					  const struct addr *dst, __u16 sport, __u16 dport, __u8 protocol, __u64 netns)
+{
+	struct flow_event *e = flow_begin(kind);
+
+	if (!e)
+		return;
+	e->verdict = kind == FLOW_DENY ? VERDICT_DROPPED : kind == FLOW_AUDIT ? VERDICT_AUDIT : VERDICT_FORWARDED;
+	e->direction = j->direction;
+	e->reason = j->reason;
+	e->protocol = protocol;
+	e->source_id = source ?: RESERVED_HOST;
+	e->destination_id = destination ?: RESERVED_HOST;
+	e->source_tgid = source_tgid;
+	e->destination_tgid = destination_tgid;
+	e->rule = j->rule;
+	e->gen = j->gen;
+	e->sport = sport;
+	e->dport = dport;
+	e->netns = netns;
+	__builtin_memcpy(e->saddr, src, 16);
+	__builtin_memcpy(e->daddr, dst, 16);
+	event_submit(e);
+}
+
+static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_sock *sk, struct sk_info *info, __u32 id,
+					    struct ident_cfg cfg)
+{
+	bool loopback = skb->ifindex == LOOPBACK_IFINDEX;
+	struct judged j = {.allow = 1, .gen = cfg.gen, .direction = DIR_INGRESS};
+	__u16 ports[2] = {}, sport, port = sk->src_port;
+	struct addr src, dst;
+	struct peer p = {};
+	__u8 flags = 0;
+	__u32 l4 = 0;
+	bool parsed;
+
+	if (!loopback && !(cfg.flags & IDENT_INGRESS))
+		return 1;
+	if (packet_addrs(skb, &src, &dst)) {
+		count(COUNT_UNPARSED);
+		return 0;
+	}
+	parsed = packet_ports(skb, IPPROTO_TCP, ports, &l4) == 0;
+	sport = bpf_ntohs(ports[0]);
+	if (loopback)
+		p = sender(skb, &src, &dst, sport, port, true);
+	else
+		p.id = address_identity(&src, cfg.ip_slot);
+	j = judge(cfg, id, p.id, DIR_INGRESS, IPPROTO_TCP, port);
+	if (j.reason)
+		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, p.id, p.tgid, id, info ? info->tgid : 0, &src, &dst,
+			      sport, port, IPPROTO_TCP, info ? info->netns : 0);
+	if (!j.allow)
+		return 0;
+	if (parsed && info && !bpf_skb_load_bytes(skb, l4 + 13, &flags, 1) && (flags & 0x12) == 0x02) {
+		struct syn_key key = {.netns = info->netns, .sport = sport, .dport = port};
+		struct syn_val val = {.remote_id = p.id,
+				      .rule = j.rule,
+				      .gen = j.gen,
+				      .peer_tgid = p.tgid,
+				      .flags = loopback ? SK_REMOTE_LOCAL : 0};
+
+		__builtin_memcpy(key.saddr, &src, 16);
+		__builtin_memcpy(key.daddr, &dst, 16);
+		bpf_map_update_elem(&syn, &key, &val, BPF_ANY);
+	}
+	return 1;
+}
+
+static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, struct sk_info *info, __u32 id,
+				    struct ident_cfg cfg, bool ingress)
+{
+	bool udp = sk->protocol == IPPROTO_UDP || sk->protocol == IPPROTO_UDPLITE;
+	bool loopback = skb->ifindex == LOOPBACK_IFINDEX;
+	__u8 protocol = sk->protocol;
+	struct conv_key key = {};
+	struct conv_val *known, fresh = {};
+	struct addr src, dst;
+	struct peer p = {};
+	struct judged j;
+	__u16 ports[2] = {}, sport = 0, dport = 0;
+	__u64 netns = info ? info->netns : 0;
+	__u32 tgid = info ? info->tgid : 0, l4 = 0;
+
+	if (packet_addrs(skb, &src, &dst)) {
+		count(COUNT_UNPARSED);
+		return 0;
+	}
+	if (udp) {
+		if (packet_ports(skb, protocol, ports, &l4) == 0) {
+			sport = bpf_ntohs(ports[0]);
+			dport = bpf_ntohs(ports[1]);
+		} else if (ingress) { /* extension headers: the socket still knows its own port */
+			dport = sk->src_port;
+		}
+	}
+	key.cookie = bpf_get_socket_cookie(skb);
+	key.protocol = protocol;
+	key.port = ingress ? sport : dport;
+	__builtin_memcpy(key.addr, ingress ? &src : &dst, 16);
+	known = bpf_map_lookup_elem(&conversation, &key);
+	if (known && known->gen == cfg.gen) {
+		if (known->pad[0]) { /* begun by sendmsg or connect; now the ports are final */
+			known->pad[0] = 0;
+			j = (struct judged){.rule = known->rule, .gen = known->gen, .direction = DIR_EGRESS};
+			packet_report(FLOW_EXCHANGE, &j, id, tgid, known->remote_id, 0, &src, &dst, sport, dport, protocol,
+				      netns);
+		}
+		return 1;
+	}
+	if (known && known->direction == (ingress ? DIR_EGRESS : DIR_INGRESS)) {
+		/* an answer under an older generation: the question must still be allowed */
+		__u32 remote = known->remote_id;
+
+		if (judge(cfg, id, remote, known->direction, protocol, sport).allow) {
+			known->gen = cfg.gen;
+			return 1;
+		}
+	}
+	if (ingress) {
+		if (loopback && udp)
+			p = sender(skb, &src, &dst, sport, dport, false);
+		else if (loopback)
+			p.id = RESERVED_HOST;
+		else
+			p.id = address_identity(&src, cfg.ip_slot);
+		j = judge(cfg, id, p.id, DIR_INGRESS, protocol, dport);
+	} else {
+		p = peer_at(netns, &dst, protocol, dport, cfg.ip_slot);
+		j = judge(cfg, id, p.id, DIR_EGRESS, protocol, dport);
+	}
+	if (j.reason) {
+		if (ingress)
+			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, p.id, p.tgid, id, tgid, &src, &dst, sport, dport,
+				      protocol, netns);
+		else
+			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, tgid, p.id, p.tgid, &src, &dst, sport, dport,
+				      protocol, netns);
+	}
+	if (!j.allow)
+		return 0;
+	if (known) {
+		known->gen = cfg.gen;
+		return 1;
+	}
+	fresh.gen = cfg.gen;
+	fresh.remote_id = p.id;
+	fresh.rule = j.rule;
+	fresh.direction = ingress ? DIR_INGRESS : DIR_EGRESS;
+	bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
+	if (!j.reason) {
+		if (ingress)
+			packet_report(FLOW_EXCHANGE, &j, p.id, p.tgid, id, tgid, &src, &dst, sport, dport, protocol, netns);
+		else
+			packet_report(FLOW_EXCHANGE, &j, id, tgid, p.id, p.tgid, &src, &dst, sport, dport, protocol, netns);
+	}
+	return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int on_ingress(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct ident_cfg cfg;
+	struct sk_info *info;
+	__u32 id;
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	if (sk->type == SOCK_STREAM && sk->state != TCP_LISTEN)
+		return 1;
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (info && (info->flags & SK_FAILSAFE))
+		return 1;
+	id = sk_identity(sk, info);
+	cfg = ident_cfg_read(id);
+	if (sk->type == SOCK_STREAM)
+		return ingress_listener(skb, sk, info, id, cfg);
+	return datagram(skb, sk, info, id, cfg, true);
+}
+
+SEC("cgroup_skb/egress")
+int on_egress(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct ident_cfg cfg;
+	struct sk_info *info;
+	__u32 id;
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	if (sk->type == SOCK_STREAM) {
+		struct addr src, dst, own;
+		__u32 v4;
+
+		if (sk->state == TCP_LISTEN)
+			return 1;
+		if (packet_addrs(skb, &src, &dst)) {
+			count(COUNT_UNPARSED);
+			return 0;
+		}
+		v4 = sk->dst_ip4;
+		barrier_var(v4); /* see ends_of */
+		if (addr_is_v4(&dst)) {
+			if (dst.w[3] == v4)
+				return 1;
+		} else {
+			own.w[0] = sk->dst_ip6[0];
+			own.w[1] = sk->dst_ip6[1];
+			own.w[2] = sk->dst_ip6[2];
+			own.w[3] = sk->dst_ip6[3];
+			if (addr_equal(&dst, &own))
+				return 1;
+		}
+	}
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (info && (info->flags & SK_FAILSAFE))
+		return 1;
+	id = sk_identity(sk, info);
+	cfg = ident_cfg_read(id);
+	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))
+		return 1;
+	if (sk->type == SOCK_STREAM) {
+		/* a source route or a DNAT: not where connect() was judged to go */
+		struct addr src, dst;
+		struct judged j;
+		struct peer p;
+
+		if (packet_addrs(skb, &src, &dst))
+			return 0;
+		p = peer_at(info ? info->netns : 0, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), cfg.ip_slot);
+		j = judge(cfg, id, p.id, DIR_EGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
+		if (j.reason)
+			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, info ? info->tgid : 0, p.id, p.tgid, &src,
+				      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, info ? info->netns : 0);
+		return j.allow & 1;
+	}
+	return datagram(skb, sk, info, id, cfg, false) & 1;
+}

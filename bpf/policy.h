@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * policy.h: address → peer, and (identity, peer, direction, protocol, port) → verdict.
+ *
+ *  1. An identity is read once, as one 8-byte word: its slot, address slot, flags and generation belong to one revision.
+ *  2. The compiler has merged everything into the most specific peer entry; a lookup is that peer, else peer 0.
+ *  3. Enforced and nothing found fails closed and is counted.
+ *  4. An address of this host is a socket of this host, or the host itself: never `world`, never another workload.
+ */
+#ifndef POSTERN_POLICY_H
+#define POSTERN_POLICY_H
+
+#include "address.h"
+
+struct peer {
+	__u32 id;
+	__u32 tgid;
+	bool local;
+};
+
+struct judged {
+	__u32 rule;
+	__u32 gen;
+	__u8 allow;
+	__u8 audit; /* denied, but the identity is only audited */
+	__u8 reason;
+	__u8 direction;
+};
+
+static __always_inline struct ident_cfg ident_cfg_read(__u32 identity)
+{
+	union {
+		__u64 word;
+		struct ident_cfg cfg;
+	} u = {};
+	__u64 *found = identity ? bpf_map_lookup_elem(&ident_cfg, &identity) : NULL;
+
+	if (found)
+		u.word = *(volatile __u64 *)found;
+	else {
+		struct config *c = config_get();
+
+		if (c)
+			u.cfg.ip_slot = c->ip_slot;
+	}
+	return u.cfg;
+}
+
+static __always_inline bool own_address(__u64 netns, const struct addr *a)
+{
+	struct own_addr_key key = {.netns = netns};
+
+	if (addr_loopback(a))
+		return true;
+	__builtin_memcpy(key.addr, a, 16);
+	return bpf_map_lookup_elem(&own_addr, &key) != NULL;
+}
+
+static __always_inline struct local_val *local_find(__u64 netns, const struct addr *a, __u8 protocol, __u16 port)
+{
+	struct local_key key = {.netns = netns, .port = port, .protocol = protocol};
+	struct addr any = addr_v4(0);
+	struct local_val *v;
+
+	__builtin_memcpy(key.addr, a, 16);
+	v = bpf_map_lookup_elem(&local, &key);
+	if (v)
+		return v;
+	if (addr_is_v4(a)) {
+		__builtin_memcpy(key.addr, &any, 16);
+		v = bpf_map_lookup_elem(&local, &key);
+		if (v)
+			return v;
+	}
+	__builtin_memset(key.addr, 0, 16);
+	return bpf_map_lookup_elem(&local, &key);
+}
+
+static __always_inline __u32 address_identity(const struct addr *a, __u8 slot)
+{
+	struct ip_key host = {.slot = slot};
+	struct cidr_key cidr = {.prefixlen = 8 + 128, .slot = slot};
+	__u32 *id;
+
+	__builtin_memcpy(host.addr, a, 16);
+	id = bpf_map_lookup_elem(&ip_host, &host);
+	if (id)
+		return *id;
+	__builtin_memcpy(cidr.addr, a, 16);
+	id = bpf_map_lookup_elem(&ip_cidr, &cidr);
+	if (id)
+		return *id;
+	return addr_is_v4(a) ? RESERVED_WORLD_IPV4 : RESERVED_WORLD_IPV6;
+}
+
+/* Who can be reached at (address, port). */
+static __always_inline struct peer peer_at(__u64 netns, const struct addr *a, __u8 protocol, __u16 port, __u8 ip_slot)
+{
+	struct peer p = {};
+
+	if (own_address(netns, a)) {
+		struct local_val *v = local_find(netns, a, protocol, port);
+
+		p.local = true;
+		p.id = RESERVED_HOST;
+		if (v) {
+			p.id = v->identity ?: RESERVED_HOST;
+			p.tgid = v->tgid;
+		} else {
+			count(COUNT_LOCAL_MISS);
+		}
+		return p;
+	}
+	p.id = address_identity(a, ip_slot);
+	return p;
+}
+
+static __always_inline struct judged judge(struct ident_cfg cfg, __u32 identity, __u32 remote, __u8 direction,
+					   __u8 protocol, __u16 port)
+{
+	struct judged j = {.gen = cfg.gen, .allow = 1, .direction = direction};
+	struct l3_key key = {.local = identity, .remote = remote, .direction = direction, .slot = cfg.slot};
+	struct l3_val *l3;
+	__u8 verdict;
+
+	if (!(cfg.flags & (direction == DIR_INGRESS ? IDENT_INGRESS : IDENT_EGRESS)))
+		return j;
+	l3 = bpf_map_lookup_elem(&policy_l3, &key);
+	if (!l3) {
+		key.remote = 0;
+		l3 = bpf_map_lookup_elem(&policy_l3, &key);
+	}
+	if (!l3) {
+		count(COUNT_MAP_MISS);
+		j.allow = 0;
+		j.reason = REASON_MAP_MISS;
+		return j;
+	}
+	verdict = l3->verdict;
+	j.rule = l3->rule;
+	if (l3->table) {
+		struct l4_key k4 = {.prefixlen = 56, .table = l3->table, .protocol = protocol};
+		struct l4_val *l4;
+
+		k4.port_be[0] = port >> 8;
+		k4.port_be[1] = port & 0xff;
+		l4 = bpf_map_lookup_elem(&policy_l4, &k4);
+		if (!l4) {
+			count(COUNT_MAP_MISS);
+			j.allow = 0;
+			j.reason = REASON_MAP_MISS;
+			return j;
+		}
+		verdict = l4->verdict;
+		j.rule = l4->rule;
+	}
+	if (verdict == POLICY_ALLOW)
+		return j;
+	j.reason = verdict == POLICY_DENY ? REASON_POLICY_DENY : REASON_POLICY_DENIED;
+	if (cfg.flags & IDENT_AUDIT)
+		j.audit = 1;
+	else
+		j.allow = 0;
+	return j;
+}
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * process.bpf.c: process → identity, decided before the first socket.
+ *   exec                own clause, by resolved path, arguments, user and cgroup
+ *   fork                the child keeps the label; a gateway does not hand on the one it gained itself
+ *   exit                the entry goes with the last thread
+ *   cgroup_attach_task  only an unlabelled mover or a gateway re-decides; a labelled process has no way out by moving
+ *   cgroup_mkdir/rmdir  units and cgroup paths, before a task is inside
+ *
+ * Who wins (legacy-workloads §3.5): a pin; then an own exec clause against what the process has: against a cgroup
+ * label by rank, against an inherited one always, unless only the new claim is spoofable. An inherited label loses to
+ * a registered cgroup below the one where it was gained, and beats those at or above it.
+ */
+#include "label.h"
+#include "event.h"
+#include "match.h"
+
+static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp);
+}
+
+static __always_inline __u64 cgroup_id(struct cgroup *cgrp)
+{
+	return BPF_CORE_READ(cgrp, kn, id);
+}
+
+static __always_inline void proc_store(__u32 tgid, struct proc *p)
+{
+	if (bpf_map_update_elem(&proc, &tgid, p, BPF_ANY))
+		count(COUNT_PROC_FULL);
+}
+
+/* The label that the cgroup gives, as an entry of `proc`. */
+static __always_inline void from_cgroup(struct proc *p, const struct cgroup_label *c, __u32 tgid)
+{
+	p->identity = c->identity;
+	p->rank = c->rank;
+	p->clause = c->clause;
+	p->gained_by = tgid;
+	p->cgroup = c->gained;
+	p->level = c->level;
+	p->origin = ORIGIN_CGROUP;
+	p->flags &= ~(PROC_SPOOFABLE | PROC_NO_INHERIT);
+	if (c->flags & CGROUP_SPOOFABLE)
+		p->flags |= PROC_SPOOFABLE;
+}
+
+static __always_inline void unlabel(struct proc *p)
+{
+	p->identity = p->rank = p->clause = p->gained_by = 0;
+	p->cgroup = 0;
+	p->level = 0;
+	p->origin = ORIGIN_NONE;
+	p->flags &= PROC_GATEWAY | PROC_FAILSAFE | PROC_SELF | PROC_PINNED;
+}
+
+static __always_inline void exec_report(struct task_struct *task, struct linux_binprm *bprm, const struct proc *p,
+					__u32 uid, __u64 cgroup)
+{
+	struct exec_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(COUNT_EVENT_LOST);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	header_init(&e->header, EVENT_EXEC, sizeof(*e));
+	e->tgid = BPF_CORE_READ(task, tgid);
+	e->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	e->uid = uid;
+	e->identity = p->identity;
+	e->clause = p->clause;
+	e->origin = p->origin;
+	e->flags = p->flags;
+	e->cgroup = cgroup;
+	e->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), BPF_CORE_READ(bprm, filename));
+	event_submit(e);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct config *c = config_get();
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct candidate m = {};
+	struct exe_key exe = {};
+	struct exe_val *known;
+	struct proc next = {}, *now;
+	struct cgroup_label *cg;
+	__u32 exe_head = 0, exe_flags = 0;
+	__u8 flags = 0;
+	bool host_mounts;
+
+	if (!c)
+		return 0;
+	m.slot = c->match_slot;
+	m.uid = BPF_CORE_READ(task, cred, euid.val);
+	m.cgroup = cgroup_id(task_cgroup(task));
+	host_mounts = BPF_CORE_READ(task, nsproxy, mnt_ns, user_ns, level) == 0;
+	if (host_mounts)
+		m.exe = file_path_hash(BPF_CORE_READ(bprm, file), c);
+	if (m.exe) {
+		exe.hash = m.exe;
+		exe.slot = m.slot;
+		known = bpf_map_lookup_elem(&exe_match, &exe);
+		if (known) {
+			exe_head = known->head;
+			exe_flags = known->flags;
+		}
+	}
+	match_exec(&m, c, exe_head, BPF_CORE_READ(task, mm), &flags);
+
+	now = bpf_map_lookup_elem(&proc, &tgid);
+	if (now)
+		next = *now;
+	next.flags &= ~(PROC_GATEWAY | PROC_FAILSAFE | PROC_ARGS_CUT);
+	next.flags |= flags | (exe_flags & PROC_GATEWAY);
+	if ((exe_flags & PROC_FAILSAFE) && m.uid == 0)
+		next.flags |= PROC_FAILSAFE;
+
+	cg = bpf_map_lookup_elem(&cgroup_label, &m.cgroup);
+	if (!next.identity && !(next.flags & PROC_PINNED) && cg && cg->identity)
+		from_cgroup(&next, cg, tgid);
+	if (m.rank && !(next.flags & PROC_PINNED)) {
+		bool spoofable = m.flags & CLAUSE_SPOOFABLE;
+		bool wins = !next.identity ||
+			    (next.origin == ORIGIN_CGROUP ? m.rank > next.rank :
+							    !spoofable || (next.flags & PROC_SPOOFABLE));
+
+		if (wins) {
+			struct cgroup *own = task_cgroup(task);
+
+			next.identity = m.identity;
+			next.rank = m.rank;
+			next.clause = m.clause;
+			next.gained_by = tgid;
+			next.cgroup = m.cgroup;
+			next.level = BPF_CORE_READ(own, level);
+			next.origin = ORIGIN_EXEC;
+			next.flags &= ~PROC_SPOOFABLE;
+			if (spoofable)
+				next.flags |= PROC_SPOOFABLE;
+		}
+	}
+	if (next.identity || next.flags)
+		proc_store(tgid, &next);
+	else if (now)
+		bpf_map_delete_elem(&proc, &tgid);
+	exec_report(task, bprm, &next, m.uid, m.cgroup);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+	struct proc next = {}, *p;
+
+	if (BPF_CORE_READ(child, pid) != to)
+		return 0;
+	p = bpf_map_lookup_elem(&proc, &from);
+	if (p) {
+		next = *p;
+		next.flags &= ~(PROC_SELF | PROC_ARGS_CUT);
+		if ((next.flags & PROC_GATEWAY) && next.identity && next.gained_by == from && !(next.flags & PROC_PINNED))
+			unlabel(&next);
+		else if (next.origin == ORIGIN_EXEC || next.origin == ORIGIN_BACKFILL)
+			next.origin = ORIGIN_INHERITED;
+	}
+	if (!next.identity) {
+		__u64 id = cgroup_id(task_cgroup(child));
+		struct cgroup_label *c = bpf_map_lookup_elem(&cgroup_label, &id);
+
+		if (c && c->identity)
+			from_cgroup(&next, c, to);
+	}
+	if (next.identity || next.flags)
+		proc_store(to, &next);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid), identity = 0;
+	struct exit_event *e;
+	struct proc *p;
+
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	p = bpf_map_lookup_elem(&proc, &tgid);
+	if (!p)
+		return 0;
+	identity = p->identity;
+	bpf_map_delete_elem(&proc, &tgid);
+	if (!identity)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(COUNT_EVENT_LOST);
+		return 0;
+	}
+	header_init(&e->header, EVENT_EXIT, sizeof(*e));
+	e->tgid = tgid;
+	e->identity = identity;
+	event_submit(e);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct *task, bool threadgroup)
+{
+	__u32 mover = bpf_get_current_pid_tgid() >> 32, tgid = BPF_CORE_READ(task, tgid);
+	struct proc next = {}, *m, *now;
+	struct cgroup_label *c;
+	__u64 id;
+
+	if (BPF_CORE_READ(to, root, hierarchy_id) != 0 || BPF_CORE_READ(task, pid) != tgid)
+		return 0;
+	m = bpf_map_lookup_elem(&proc, &mover);
+	if (m && m->identity && !(m->flags & (PROC_GATEWAY | PROC_SELF)))
+		return 0;
+	now = bpf_map_lookup_elem(&proc, &tgid);
+	if (now)
+		next = *now;
+	if (next.flags & PROC_PINNED)
+		return 0;
+	id = cgroup_id(to);
+	c = bpf_map_lookup_elem(&cgroup_label, &id);
+	if (c && !c->identity)
+		c = NULL;
+	if (!next.identity || next.origin == ORIGIN_CGROUP) {
+		if (c)
+			from_cgroup(&next, c, tgid);
+		else
+			unlabel(&next);
+	} else if (c && c->level > next.level && (!(c->flags & CGROUP_SPOOFABLE) || (next.flags & PROC_SPOOFABLE))) {
+		from_cgroup(&next, c, tgid);
+	} else {
+		return 0;
+	}
+	if (next.identity || next.flags)
+		proc_store(tgid, &next);
+	else if (now)
+		bpf_map_delete_elem(&proc, &tgid);
+	return 0;
+}
+
+static __always_inline void cgroup_report(__u64 id, __u32 identity, __u8 level, bool removed, const char *path)
+{
+	struct cgroup_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(COUNT_EVENT_LOST);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	header_init(&e->header, EVENT_CGROUP, sizeof(*e));
+	e->id = id;
+	e->identity = identity;
+	e->removed = removed;
+	e->level = level;
+	bpf_probe_read_kernel_str(e->path, sizeof(e->path), path);
+	event_submit(e);
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
+{
+	struct config *c = config_get();
+	struct scratch *s = scratch_get();
+	struct candidate m = {};
+	struct cgroup_label *parent;
+	struct cgroup *up;
+	__u32 level;
+	__u64 id, parent_id;
+	long length;
+
+	if (!c || !s || BPF_CORE_READ(cgrp, root, hierarchy_id) != 0)
+		return 0;
+	id = cgroup_id(cgrp);
+	level = BPF_CORE_READ(cgrp, level);
+	up = (void *)BPF_CORE_READ(cgrp, self.parent) - bpf_core_field_offset(struct cgroup, self);
+	parent_id = cgroup_id(up);
+	parent = bpf_map_lookup_elem(&cgroup_label, &parent_id);
+	__builtin_memset(&s->label, 0, sizeof(s->label));
+	if (parent)
+		s->label = *parent;
+	s->n_heads = 0;
+	s->n_ids = 0;
+	m.slot = c->match_slot;
+	m.rank = s->label.rank;
+
+	__builtin_memset(s->cgroup.text, 0, sizeof(s->cgroup.text));
+	length = bpf_probe_read_kernel_str(s->cgroup.text, sizeof(s->cgroup.text), path + 1);
+	if (length > 0)
+		cgroup_patterns(s, c->match_slot & 1, CGROUP_PATH, length - 1, level);
+	__builtin_memset(s->cgroup.text, 0, sizeof(s->cgroup.text));
+	length = bpf_probe_read_kernel_str(s->cgroup.text, sizeof(s->cgroup.text), BPF_CORE_READ(cgrp, kn, name));
+	if (length > 0) {
+		if (!(s->label.flags & CGROUP_USER_MANAGER))
+			cgroup_patterns(s, c->match_slot & 1, CGROUP_UNIT, length - 1, level);
+		/* "user@1000.service": below it a user names the units */
+		if (*(__u32 *)s->cgroup.text == 0x72657375 && s->cgroup.text[4] == '@')
+			s->label.flags |= CGROUP_USER_MANAGER;
+	}
+	if (s->label.n_patterns) {
+		/* the clauses look the patterns up under the cgroup's own id */
+		if (bpf_map_update_elem(&cgroup_label, &id, &s->label, BPF_ANY))
+			count(COUNT_CGROUP_FULL);
+		m.cgroup = id;
+		bpf_loop(64, head_step, &m, 0);
+	}
+	if (m.clause) {
+		s->label.identity = m.identity;
+		s->label.rank = m.rank;
+		s->label.clause = m.clause;
+		s->label.level = level;
+		s->label.gained = id;
+		s->label.flags &= ~CGROUP_SPOOFABLE;
+		if (m.flags & CLAUSE_SPOOFABLE)
+			s->label.flags |= CGROUP_SPOOFABLE;
+	}
+	if ((s->label.identity || s->label.flags || s->label.n_patterns) &&
+	    bpf_map_update_elem(&cgroup_label, &id, &s->label, BPF_ANY))
+		count(COUNT_CGROUP_FULL);
+	cgroup_report(id, s->label.identity, level, false, path);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(on_rmdir, struct cgroup *cgrp, const char *path)
+{
+	__u64 id;
+
+	if (BPF_CORE_READ(cgrp, root, hierarchy_id) != 0)
+		return 0;
+	id = cgroup_id(cgrp);
+	bpf_map_delete_elem(&cgroup_label, &id);
+	cgroup_report(id, 0, BPF_CORE_READ(cgrp, level), true, path);
+	return 0;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * socket.bpf.c: cgroup hooks in the context of the calling process.
+ *   sock_create       labels the socket; an enforced workload gets no protocol that no packet hook can judge
+ *   bind              the caller owns the socket; a registered port belongs to its workload
+ *   post_bind         a bound datagram socket can be reached: `local`
+ *   sock_release      takes it out of `local`
+ *   connect, sendmsg  judge egress and, for a destination on this host, its ingress: EPERM for either, one event
+ */
+#include "label.h"
+#include "event.h"
+
+static __always_inline struct sk_info *sk_info_of(struct bpf_sock *sk)
+{
+	return bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+SEC("cgroup/sock_create")
+int on_sock_create(struct bpf_sock *sk)
+{
+	struct sk_info *info;
+	struct label l;
+
+	if (sk->family != AF_INET && sk->family != AF_INET6)
+		return 1;
+	l = current_label();
+	info = sk_info_of(sk);
+	if (!info)
+		return l.identity ? 0 : 1; /* no memory: a workload's socket must not be the host's */
+	info->netns = bpf_get_netns_cookie(sk);
+	sk_label(info, &l);
+	if (l.identity && !(sk->type == SOCK_STREAM && (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_MPTCP)) &&
+	    !(sk->type == SOCK_DGRAM && (sk->protocol == IPPROTO_UDP || sk->protocol == IPPROTO_UDPLITE ||
+					 sk->protocol == IPPROTO_ICMP || sk->protocol == IPPROTO_ICMPV6)) &&
+	    sk->type != SOCK_RAW) {
+		struct ident_cfg cfg = ident_cfg_read(l.identity);
+
+		if (cfg.flags & (IDENT_INGRESS | IDENT_EGRESS)) {
+			struct flow_event *e = flow_begin(FLOW_DENY);
+
+			if (e) {
+				e->verdict = VERDICT_DROPPED;
+				e->direction = DIR_EGRESS;
+				e->reason = REASON_SOCKET_TYPE;
+				e->protocol = sk->protocol;
+				e->source_id = l.identity;
+				e->source_tgid = l.tgid;
+				e->netns = info->netns;
+				event_submit(e);
+			}
+			return 0;
+		}
+	}
+	return 1;
+}
+
+static __always_inline int on_bind(struct bpf_sock_addr *ctx, struct addr *a)
+{
+	struct config *c = config_get();
+	struct listen_key key = {.port = bpf_ntohs(ctx->user_port), .protocol = ctx->protocol};
+	struct listen_val *owner;
+	struct sk_info *info;
+	struct bpf_sock *sk = ctx->sk;
+	struct label l;
+
+	if (!sk)
+		return 1;
+	info = sk_info_of(sk);
+	if (!info)
+		return 0;
+	if (current_is_kernel_thread()) {
+		count(COUNT_KTHREAD);
+		return 1;
+	}
+	l = current_label();
+	sk_label(info, &l);
+	if (!key.port || !l.identity)
+		return 1;
+	key.slot = c ? c->match_slot : 0;
+	__builtin_memcpy(key.addr, a, 16);
+	owner = bpf_map_lookup_elem(&listen_match, &key);
+	if (!owner) {
+		__builtin_memset(key.addr, 0, 16);
+		owner = bpf_map_lookup_elem(&listen_match, &key);
+	}
+	/* A stronger claim than the port's is never refused: that would let a port claim break a workload. */
+	if (owner && owner->identity != l.identity && owner->rank > l.rank) {
+		struct flow_event *e = flow_begin(FLOW_DENY);
+
+		if (e) {
+			e->verdict = VERDICT_DROPPED;
+			e->direction = DIR_INGRESS;
+			e->reason = REASON_PORT_OWNED;
+			e->protocol = ctx->protocol;
+			e->source_id = owner->identity;
+			e->destination_id = l.identity;
+			e->destination_tgid = l.tgid;
+			e->dport = key.port;
+			__builtin_memcpy(e->daddr, a, 16);
+			e->netns = info->netns;
+			event_submit(e);
+		}
+		return 0;
+	}
+	return 1;
+}
+
+SEC("cgroup/bind4")
+int on_bind4(struct bpf_sock_addr *ctx)
+{
+	struct addr a = addr_v4(ctx->user_ip4);
+
+	return on_bind(ctx, &a);
+}
+
+SEC("cgroup/bind6")
+int on_bind6(struct bpf_sock_addr *ctx)
+{
+	struct addr a = {{ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+
+	return on_bind(ctx, &a);
+}
+
+static __always_inline void listen_report(struct sk_info *info, const struct addr *a, __u8 protocol, __u16 port)
+{
+	struct listen_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(COUNT_EVENT_LOST);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	header_init(&e->header, EVENT_LISTEN, sizeof(*e));
+	__builtin_memcpy(e->addr, a, 16);
+	e->netns = info->netns;
+	e->tgid = info->tgid;
+	e->identity = info->local_id;
+	e->port = port;
+	e->protocol = protocol;
+	event_submit(e);
+}
+
+static __always_inline int on_post_bind(struct bpf_sock *sk, struct addr *a)
+{
+	struct sk_info *info;
+	__u16 port = sk->src_port;
+
+	if (sk->type != SOCK_DGRAM || !port || (sk->protocol != IPPROTO_UDP && sk->protocol != IPPROTO_UDPLITE))
+		return 1;
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (!info)
+		return 1;
+	sk_label_listen(info, a, sk->protocol, port);
+	local_add(info, a, sk->protocol, port);
+	listen_report(info, a, sk->protocol, port);
+	return 1;
+}
+
+SEC("cgroup/post_bind4")
+int on_post_bind4(struct bpf_sock *sk)
+{
+	struct addr a = addr_v4(sk->src_ip4);
+
+	return on_post_bind(sk, &a);
+}
+
+SEC("cgroup/post_bind6")
+int on_post_bind6(struct bpf_sock *sk)
+{
+	struct addr a = {{sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3]}};
+
+	return on_post_bind(sk, &a);
+}
+
+SEC("cgroup/sock_release")
+int on_sock_release(struct bpf_sock *sk)
+{
+	struct sk_info *info;
+
+	if (sk->type != SOCK_DGRAM)
+		return 1;
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (info)
+		local_remove(info, sk->protocol);
+	return 1;
+}
+
+static __always_inline void deny_report(struct sk_info *info, const struct judged *j, const struct peer *p,
+					const struct addr *dst, __u16 dport, __u16 sport, __u8 protocol)
+{
+	struct flow_event *e = flow_begin(j->allow ? FLOW_AUDIT : FLOW_DENY);
+
+	if (!e)
+		return;
+	e->verdict = j->allow ? VERDICT_AUDIT : VERDICT_DROPPED;
+	e->direction = j->direction;
+	e->reason = j->reason;
+	e->protocol = protocol;
+	e->source_id = info->local_id ?: RESERVED_HOST;
+	e->destination_id = p->id;
+	e->source_tgid = info->tgid;
+	e->destination_tgid = p->tgid;
+	e->rule = j->rule;
+	e->gen = j->gen;
+	e->sport = sport;
+	e->dport = dport;
+	e->netns = info->netns;
+	__builtin_memcpy(e->daddr, dst, 16);
+	event_submit(e);
+}
+
+/* connect() of both kinds and sendmsg() with an address. 1 = go on, 0 = EPERM. */
+static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, bool connecting)
+{
+	struct bpf_sock *sk = ctx->sk;
+	__u16 port = bpf_ntohs(ctx->user_port);
+	__u8 protocol = ctx->protocol;
+	struct conv_key key = {};
+	struct conv_val *known, fresh = {};
+	struct ident_cfg cfg;
+	struct sk_info *info;
+	struct judged j;
+	struct peer p;
+	bool stream;
+
+	if (!sk)
+		return 1;
+	info = sk_info_of(sk);
+	if (!info)
+		return 0;
+	if (current_is_kernel_thread()) {
+		count(COUNT_KTHREAD);
+		if (!info->local_id)
+			info->local_id = cgroup_identity(bpf_get_current_cgroup_id());
+	} else {
+		struct label l = current_label();
+
+		sk_label(info, &l);
+	}
+	if (!info->netns)
+		info->netns = bpf_get_netns_cookie(ctx);
+	stream = sk->type == SOCK_STREAM;
+	if (!connecting && ctx->user_family == 0 && port == 0) {
+		/* a connected datagram with control messages: no address is given, the peer is the socket's own */
+		__builtin_memcpy(dst, info->peer, 16);
+		port = info->peer_port;
+	}
+	addr_specify(dst);
+	cfg = ident_cfg_read(info->local_id);
+	if (!stream) {
+		if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
+			port = 0;
+		key.cookie = bpf_get_socket_cookie(ctx);
+		key.port = port;
+		key.protocol = protocol;
+		__builtin_memcpy(key.addr, dst, 16);
+		known = bpf_map_lookup_elem(&conversation, &key);
+		if (known && known->gen == cfg.gen && !(info->flags & SK_REMOTE_LOCAL))
+			goto allowed;
+	} else {
+		known = NULL;
+	}
+	p = peer_at(info->netns, dst, protocol, port, cfg.ip_slot);
+	if (info->flags & SK_FAILSAFE) {
+		j = (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
+	} else {
+		j = judge(cfg, info->local_id, p.id, DIR_EGRESS, protocol, port);
+		if (j.allow && !j.audit && p.local && p.id != RESERVED_HOST &&
+		    !(known && known->direction == DIR_INGRESS)) {
+			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
+						 DIR_INGRESS, protocol, port);
+
+			if (!in.allow || in.audit)
+				j = in;
+			else if (!j.rule)
+				j.rule = in.rule;
+		}
+	}
+	/* an answer to who may talk to us needs no rule of ours */
+	if (!j.allow && known && known->direction == DIR_INGRESS &&
+	    judge(cfg, info->local_id, known->remote_id, DIR_INGRESS, protocol, sk->src_port).allow) {
+		known->gen = cfg.gen;
+		goto allowed;
+	}
+	if (!j.allow || j.audit)
+		deny_report(info, &j, &p, dst, port, sk->src_port, protocol);
+	if (!j.allow)
+		return 0;
+	if (stream) {
+		info->remote_id = p.id;
+		info->peer_tgid = p.tgid;
+		info->rule = j.rule;
+		info->gen = j.gen;
+		info->port = port;
+		info->direction = DIR_EGRESS;
+		info->flags &= ~SK_REMOTE_LOCAL;
+		if (p.local)
+			info->flags |= SK_REMOTE_LOCAL;
+		return 1;
+	}
+	if (known) {
+		known->gen = cfg.gen;
+		known->remote_id = p.id;
+	} else {
+		fresh.gen = cfg.gen;
+		fresh.remote_id = p.id;
+		fresh.rule = j.rule;
+		fresh.direction = DIR_EGRESS;
+		fresh.pad[0] = 1; /* not reported yet: the packet hook knows the ports */
+		bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
+	}
+allowed:
+	if (connecting) {
+		__builtin_memcpy(info->peer, dst, 16);
+		info->peer_port = port;
+	}
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int on_connect4(struct bpf_sock_addr *ctx)
+{
+	struct addr a = addr_v4(ctx->user_ip4);
+
+	return on_send(ctx, &a, true);
+}
+
+SEC("cgroup/connect6")
+int on_connect6(struct bpf_sock_addr *ctx)
+{
+	struct addr a = {{ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+
+	return on_send(ctx, &a, true);
+}
+
+SEC("cgroup/sendmsg4")
+int on_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct addr a = addr_v4(ctx->user_ip4);
+
+	return on_send(ctx, &a, false);
+}
+
+SEC("cgroup/sendmsg6")
+int on_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct addr a = {{ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+
+	return on_send(ctx, &a, false);
+}
