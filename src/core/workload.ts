@@ -132,11 +132,7 @@ function checkProcess(fields: Fields, path: string, process: unknown): void {
       fields.bad(`${path}/exe`, 'must be the plain path of a file: no "//", ".", ".." or "/" at the end', exe);
     else checkGlob(fields, `${path}/exe`, exe);
   }
-  if (
-    user !== undefined &&
-    fields.text(`${path}/user`, user) &&
-    !/^(\d{1,10}|[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}\$?)$/.test(user)
-  ) {
+  if (user !== undefined && fields.text(`${path}/user`, user) && !isUser(user)) {
     fields.bad(`${path}/user`, 'must be the name or the number of a user (no patterns)', user);
   }
   if (args === undefined || !fields.texts(`${path}/args`, args, MATCH_LIMITS.args)) return;
@@ -201,6 +197,12 @@ function checkName(fields: Fields, path: string, name: string, max: number): voi
       name,
     );
   }
+}
+
+/** A name as NSS may give it (`DOMAIN\\name`, `name@domain`), or a uid; 4294967295 means "no user" to the kernel. */
+function isUser(user: string): boolean {
+  if (/^\d+$/.test(user)) return Number(user) < 4294967295;
+  return /^[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}\$?$/.test(user);
 }
 
 function isLabelKey(key: string): boolean {

@@ -1,0 +1,449 @@
+import * as fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { DEFAULT_GATEWAYS } from '../../src/core/gateways.ts';
+import { decideProcess, type InheritedLabel, type ProcessFacts } from '../../src/core/match-decide.ts';
+import { compileMatch, type MatchProgram } from '../../src/core/match-program.ts';
+import { decideTree, type TreeProcess } from '../../src/core/match-tree.ts';
+import type { MatchClause } from '../../src/core/workload.ts';
+import { FACTS, program, registered, UIDS } from './match-world.ts';
+
+const JAVA = '/usr/lib/jvm/java-17/bin/java';
+
+/** A process as written in a table: user by name. */
+interface Row extends Partial<Omit<ProcessFacts, 'uid'>> {
+  user?: string;
+}
+
+function facts({ user = 'root', ...rest }: Row): ProcessFacts {
+  return { args: [], cgroup: '/', uid: UIDS.get(user)!, ...rest };
+}
+
+// The rows of evidence "legacy workloads" §2 that this version of the language can say; `null` = no workload.
+const fleet: [row: string, match: Record<string, MatchClause | MatchClause[]>, looks: [Row, string | null][]][] = [
+  [
+    '1 two Tomcats of one java and one user',
+    {
+      'erp/tc1': { process: { exe: '/usr/lib/jvm/*/bin/java', user: 'tomcat', args: ['-Dcatalina.base=/opt/tc1'] } },
+      'erp/tc2': { process: { exe: '/usr/lib/jvm/*/bin/java', user: 'tomcat', args: ['-Dcatalina.base=/opt/tc2'] } },
+    },
+    [
+      [{ exe: JAVA, user: 'tomcat', args: ['java', '-Xmx1g', '-Dcatalina.base=/opt/tc1', 'start'] }, 'erp/tc1'],
+      [{ exe: JAVA, user: 'tomcat', args: ['java', '-Dcatalina.base=/opt/tc2'] }, 'erp/tc2'],
+      [{ exe: JAVA, user: 'tomcat', args: ['java', '-Dcatalina.base=/opt/tc10'] }, null],
+      [{ exe: JAVA, user: 'app', args: ['java', '-Dcatalina.base=/opt/tc1'] }, null],
+      [{ exe: '/opt/jdk/bin/java', user: 'tomcat', args: ['java', '-Dcatalina.base=/opt/tc1'] }, null],
+    ],
+  ],
+  [
+    '3 postgres by its unit, and by hand',
+    {
+      'db/pg': [
+        { systemdUnit: 'postgresql@15-main.service' },
+        { process: { exe: '/usr/lib/postgresql/15/bin/postgres', user: 'postgres' } },
+      ],
+    },
+    [
+      [
+        {
+          cgroup: '/system.slice/system-postgresql.slice/postgresql@15-main.service',
+          exe: '/usr/lib/postgresql/15/bin/postgres',
+          user: 'postgres',
+        },
+        'db/pg',
+      ],
+      [
+        {
+          cgroup: '/user.slice/user-0.slice/session-5.scope',
+          exe: '/usr/lib/postgresql/15/bin/postgres',
+          user: 'postgres',
+        },
+        'db/pg',
+      ],
+      [{ cgroup: '/system.slice/system-postgresql.slice/postgresql@14-main.service', user: 'postgres' }, null],
+    ],
+  ],
+  [
+    '4 mysqld_multi',
+    { 'db/my-a': { process: { exe: '/usr/sbin/mysqld', user: 'mysql', args: ['--defaults-file=/etc/mysql/a.cnf'] } } },
+    [
+      [
+        { exe: '/usr/sbin/mysqld', user: 'mysql', args: ['/usr/sbin/mysqld', '--defaults-file=/etc/mysql/a.cnf'] },
+        'db/my-a',
+      ],
+      [
+        { exe: '/usr/sbin/mysqld', user: 'mysql', args: ['/usr/sbin/mysqld', '--defaults-file=/etc/mysql/b.cnf'] },
+        null,
+      ],
+    ],
+  ],
+  [
+    '5 Apache: root owns the listener, workers change user without exec',
+    { 'web/www': { systemdUnit: 'apache2.service' } },
+    [
+      [{ cgroup: '/system.slice/apache2.service', user: 'root' }, 'web/www'],
+      [{ cgroup: '/system.slice/apache2.service', user: 'www-data' }, 'web/www'],
+      [{ cgroup: '/system.slice/apache2.service/child', user: 'www-data' }, 'web/www'],
+    ],
+  ],
+  [
+    '8 SysV: unit or executable',
+    {
+      'app/legacy1': [{ systemdUnit: 'legacy1.service' }, { process: { exe: '/opt/legacy1/bin/daemon', user: 'app' } }],
+    },
+    [
+      [{ cgroup: '/system.slice/legacy1.service', exe: '/opt/legacy1/bin/daemon', user: 'app' }, 'app/legacy1'],
+      [
+        { cgroup: '/user.slice/user-0.slice/session-3.scope', exe: '/opt/legacy1/bin/daemon', user: 'app' },
+        'app/legacy1',
+      ],
+    ],
+  ],
+  [
+    '9 two programs of one interpreter under supervisord',
+    {
+      'app/worker': { process: { user: 'app', args: ['/srv/a/worker.py'] } },
+      'app/mailer': { process: { user: 'app', args: ['/srv/a/mailer.py'] } },
+      'app/supervisor': { systemdUnit: 'supervisor.service' },
+    },
+    [
+      [
+        {
+          cgroup: '/system.slice/supervisor.service',
+          user: 'app',
+          exe: '/usr/bin/python3.11',
+          args: ['python3', '/srv/a/worker.py'],
+        },
+        'app/worker',
+      ],
+      [
+        {
+          cgroup: '/system.slice/supervisor.service',
+          user: 'app',
+          exe: '/usr/bin/python3.11',
+          args: ['python3', '/srv/a/mailer.py'],
+        },
+        'app/mailer',
+      ],
+      [
+        {
+          cgroup: '/system.slice/supervisor.service',
+          exe: '/usr/bin/python3.11',
+          args: ['python3', '/usr/bin/supervisord'],
+        },
+        'app/supervisor',
+      ],
+    ],
+  ],
+  [
+    '15 people are workloads by their slice',
+    { 'people/alice': { cgroup: 'user.slice/user-1001.slice' }, 'infra/ssh': { systemdUnit: 'ssh.service' } },
+    [
+      [{ cgroup: '/user.slice/user-1001.slice/session-11.scope' }, 'people/alice'],
+      [{ cgroup: '/user.slice/user-1001.slice/user@1001.service/app.slice/x.service' }, 'people/alice'],
+      [{ cgroup: '/user.slice/user-1002.slice/session-12.scope' }, null],
+      [{ cgroup: '/system.slice/ssh.service' }, 'infra/ssh'],
+    ],
+  ],
+  [
+    '17 units of socket activation',
+    { 'app/inetd': { systemdUnit: 'per@*.service' } },
+    [
+      [{ cgroup: '/system.slice/system-per.slice/per@0-127.0.0.1:7002-127.0.0.1:4242.service' }, 'app/inetd'],
+      [{ cgroup: '/system.slice/per.service' }, null],
+    ],
+  ],
+  [
+    '18 kafka and zookeeper: the class is a whole argument, not a part of the classpath',
+    {
+      'mq/kafka': { process: { exe: '/usr/lib/jvm/*/bin/java', user: 'kafka', args: ['kafka.Kafka'] } },
+      'mq/zk': {
+        process: {
+          exe: '/usr/lib/jvm/*/bin/java',
+          user: 'kafka',
+          args: ['org.apache.zookeeper.server.quorum.QuorumPeerMain'],
+        },
+      },
+    },
+    [
+      [
+        {
+          exe: JAVA,
+          user: 'kafka',
+          args: ['java', '-cp', '/opt/kafka.Kafka/libs', 'org.apache.zookeeper.server.quorum.QuorumPeerMain', 'zk.cfg'],
+        },
+        'mq/zk',
+      ],
+      [{ exe: JAVA, user: 'kafka', args: ['java', '-cp', '/opt/kafka/libs', 'kafka.Kafka', 'server.cfg'] }, 'mq/kafka'],
+    ],
+  ],
+  [
+    '19 and 20 containers by cgroup',
+    {
+      'web/docker': { cgroup: 'system.slice/docker-*.scope' },
+      'web/podman': { cgroup: 'user.slice/**/libpod-*.scope' },
+    },
+    [
+      [{ cgroup: '/system.slice/docker-4f5a.scope' }, 'web/docker'],
+      [{ cgroup: '/system.slice/docker-4f5a.scope/init' }, 'web/docker'],
+      [{ cgroup: '/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-77.scope/container' }, 'web/podman'],
+      [{ cgroup: '/system.slice/docker.service' }, null],
+    ],
+  ],
+  [
+    '21 SAP: any executable of a folder',
+    { 'sap/d00': { process: { exe: '/usr/sap/PRD/D00/exe/*', user: 'prdadm' } } },
+    [
+      [{ exe: '/usr/sap/PRD/D00/exe/disp+work', user: 'prdadm' }, 'sap/d00'],
+      [{ exe: '/usr/sap/PRD/D00/exe/sub/x', user: 'prdadm' }, null],
+      [{ exe: '/usr/sap/PRD/D01/exe/disp+work', user: 'prdadm' }, null],
+    ],
+  ],
+  [
+    '14 and 16 by port',
+    {
+      'app/ftp': { listen: ['21/tcp', '40000-40100/tcp'] },
+      'app/one': { listen: ['10.0.0.5:1521/tcp', '[::1]:53/udp'] },
+    },
+    [
+      [{ listening: [{ protocol: 6, port: 40100, address: '0.0.0.0' }] }, 'app/ftp'],
+      [{ listening: [{ protocol: 17, port: 21, address: '0.0.0.0' }] }, null],
+      [{ listening: [{ protocol: 6, port: 1521, address: '10.0.0.5' }] }, 'app/one'],
+      [{ listening: [{ protocol: 6, port: 1521, address: '::ffff:10.0.0.5' }] }, 'app/one'],
+      [{ listening: [{ protocol: 6, port: 1521, address: '0.0.0.0' }] }, null],
+      [{ listening: [{ protocol: 17, port: 53, address: '0:0:0:0:0:0:0:1' }] }, 'app/one'],
+    ],
+  ],
+];
+for (const [row, match, looks] of fleet) {
+  test(`row ${row}`, () => {
+    const compiled = program(match);
+    for (const [row, workload] of looks) {
+      assert.is(decideProcess(compiled, facts(row)).clause?.workload ?? null, workload, JSON.stringify(row));
+    }
+  });
+}
+
+test("a unit that a user or a container's systemd names is nobody's", () => {
+  const compiled = program({ 'erp/billing': { systemdUnit: 'billing.service' } });
+  for (const cgroup of [
+    '/user.slice/user-1000.slice/user@1000.service/app.slice/billing.service',
+    '/system.slice/docker-4f5a.scope/system.slice/billing.service',
+  ]) {
+    assert.is(decideProcess(compiled, facts({ cgroup })).clause, undefined);
+  }
+});
+
+test('unit and cgroup together hold on one chain', () => {
+  const compiled = program({ 'n/a': { systemdUnit: 'x.service', cgroup: 'erp.slice' } });
+  assert.is(decideProcess(compiled, facts({ cgroup: '/erp.slice/x.service/sub' })).gainedIn, 'erp.slice/x.service');
+  assert.is(decideProcess(compiled, facts({ cgroup: '/system.slice/x.service' })).clause, undefined);
+});
+
+test('what it beat is told with the first field that differed', () => {
+  const compiled = program({
+    'erp/any-java': { process: { exe: '/usr/lib/jvm/*/bin/java', user: 'tomcat' } },
+    'erp/billing': { process: { exe: JAVA, user: 'tomcat', args: ['-jar'] } },
+    'erp/unit': { systemdUnit: 'tomcat.service' },
+    'erp/anyone': { process: { exe: JAVA } },
+  });
+  const decision = decideProcess(
+    compiled,
+    facts({ exe: JAVA, user: 'tomcat', args: ['java', '-jar'], cgroup: '/system.slice/tomcat.service' }),
+  );
+  assert.is(decision.clause?.workload, 'erp/billing');
+  assert.is(decision.origin, 'exec');
+  assert.equal(decision.beats, [
+    { workload: 'erp/any-java', by: 'args' },
+    { workload: 'erp/unit', by: 'args' },
+    { workload: 'erp/anyone', by: 'spoofable' },
+  ]);
+});
+
+test('two registrations that only age tells apart are a tie of the field "created"', () => {
+  const compiled = program({ 'n/first': { systemdUnit: 'a.service' }, 'n/thief': { systemdUnit: 'a.service' } });
+  const decision = decideProcess(compiled, facts({ cgroup: '/system.slice/a.service' }));
+  assert.is(decision.clause?.workload, 'n/first');
+  assert.equal(decision.beats, [{ workload: 'n/thief', by: 'created' }]);
+});
+
+const labels: Record<string, MatchClause> = {
+  'n/parent': { process: { exe: '/opt/parent', user: 'app' } },
+  'n/own': { process: { exe: '/opt/own', user: 'app' } },
+  'n/weak': { process: { exe: '/opt/weak' } },
+  'n/weak-parent': { process: { exe: '/opt/weak-parent' } },
+  'n/unit': { systemdUnit: 'x.service' },
+  'n/below': { cgroup: 'system.slice/x.service/below' },
+};
+const inheritance: [claim: string, from: string, row: Row, gainedIn: string, workload: string, origin: string][] = [
+  ['a child keeps the label', 'n/parent', { exe: '/bin/sh' }, '/system.slice/x.service', 'n/parent', 'inherited'],
+  [
+    'a cgroup at the gain does not take it',
+    'n/parent',
+    { cgroup: '/system.slice/x.service' },
+    '/system.slice/x.service',
+    'n/parent',
+    'inherited',
+  ],
+  [
+    'a cgroup below the gain takes it',
+    'n/parent',
+    { cgroup: '/system.slice/x.service' },
+    '/system.slice',
+    'n/unit',
+    'cgroup',
+  ],
+  [
+    'a cgroup elsewhere does not take it',
+    'n/parent',
+    { cgroup: '/system.slice/x.service' },
+    '/other',
+    'n/parent',
+    'inherited',
+  ],
+  ['an own exec match takes it', 'n/parent', { exe: '/opt/own', user: 'app' }, '/', 'n/own', 'exec'],
+  ['a forgeable own match does not', 'n/parent', { exe: '/opt/weak' }, '/', 'n/parent', 'inherited'],
+  ['a forgeable own match takes a forgeable one', 'n/weak-parent', { exe: '/opt/weak' }, '/', 'n/weak', 'exec'],
+  [
+    'any cgroup takes a forgeable one',
+    'n/weak-parent',
+    { cgroup: '/system.slice/x.service' },
+    '/system.slice/x.service/below',
+    'n/unit',
+    'cgroup',
+  ],
+];
+for (const [claim, from, row, gainedIn, workload, origin] of inheritance) {
+  test(`inheritance: ${claim}`, () => {
+    const compiled = program(labels);
+    const decision = decideProcess(compiled, {
+      ...facts(row),
+      inherited: { rank: rankOf(compiled, from), gainedIn, origin: 'exec' },
+    });
+    assert.is(decision.clause?.workload, workload);
+    assert.is(decision.origin, origin);
+  });
+}
+
+test('a label that a process took out of its cgroup is inherited, inside of it is met', () => {
+  const compiled = program(labels);
+  const inherited: InheritedLabel = {
+    rank: rankOf(compiled, 'n/unit'),
+    gainedIn: '/system.slice/x.service',
+    origin: 'cgroup',
+  };
+  assert.is(decideProcess(compiled, { ...facts({ cgroup: '/away' }), inherited }).origin, 'inherited');
+  const below = decideProcess(compiled, { ...facts({ cgroup: '/system.slice/x.service/below' }), inherited });
+  assert.is(below.clause?.workload, 'n/below');
+  assert.is(decideProcess(compiled, { ...facts({ cgroup: '/system.slice/x.service' }), inherited }).origin, 'cgroup');
+});
+
+test('the label of a registration that is gone is no label', () => {
+  const decision = decideProcess(program(labels), {
+    ...facts({}),
+    inherited: { rank: 99, gainedIn: '/', origin: 'exec' },
+  });
+  assert.is(decision.clause, undefined);
+});
+
+test('a login shell is not sshd, and a job that a labelled daemon starts is the daemon', () => {
+  const compiled = program({
+    'infra/ssh': { process: { exe: '/usr/sbin/sshd', user: 'root' } },
+    'app/own': { process: { exe: '/opt/own', user: 'root' } },
+  });
+  const process = (pid: number, ppid: number, exe: string): TreeProcess => ({
+    pid,
+    ppid,
+    exe,
+    args: [],
+    uid: 0,
+    cgroup: '/',
+  });
+  const gateways = new Set(DEFAULT_GATEWAYS);
+  const decided = decideTree(
+    compiled,
+    [
+      process(40, 30, '/usr/bin/psql'),
+      process(30, 20, '/usr/bin/bash'),
+      process(20, 1, '/usr/sbin/sshd'),
+      process(50, 1, '/opt/own'),
+      process(60, 50, '/usr/bin/sudo'),
+      process(70, 60, '/usr/bin/psql'),
+      process(1, 0, '/usr/lib/systemd/systemd'),
+    ],
+    (exe) => gateways.has(exe),
+  );
+  const names = [...decided].map(([pid, decision]) => [pid, decision.clause?.workload, decision.origin]);
+  assert.equal(Object.fromEntries(names.map(([pid, name]) => [pid, name])), {
+    1: undefined,
+    20: 'infra/ssh',
+    30: undefined,
+    40: undefined,
+    50: 'app/own',
+    60: 'app/own',
+    70: 'app/own',
+  });
+});
+
+test('a loop of parents ends', () => {
+  const process = (pid: number, ppid: number): TreeProcess => ({
+    pid,
+    ppid,
+    exe: '/opt/own',
+    args: [],
+    uid: UIDS.get('app')!,
+    cgroup: '/',
+  });
+  assert.is(decideTree(program(labels), [process(1, 2), process(2, 1), process(3, 3)], () => false).size, 3);
+});
+
+const anyClause: fc.Arbitrary<MatchClause> = fc
+  .record(
+    {
+      systemdUnit: fc.constantFrom('x.service', '*.service', 'x*'),
+      cgroup: fc.constantFrom('a', 'a/*', '**', 'a/x.service/b?'),
+      process: fc.record(
+        {
+          exe: fc.constantFrom('/bin/a', '/bin/*', '/bin/b'),
+          user: fc.constantFrom('app', '0'),
+          args: fc.constantFrom(['p'], ['p*', 'q']),
+        },
+        { requiredKeys: ['exe'] },
+      ),
+      listen: fc.constantFrom(['80/tcp']),
+    },
+    { requiredKeys: [] },
+  )
+  .filter((fields) => Object.keys(fields).length > 0);
+const anyProcess: fc.Arbitrary<ProcessFacts> = fc.record({
+  exe: fc.constantFrom('/bin/a', '/bin/b', '/bin/c'),
+  args: fc.subarray(['p', 'pp', 'q']),
+  uid: fc.constantFrom(UIDS.get('app')!, 0),
+  cgroup: fc.constantFrom('/', '/a', '/a/x.service', '/a/x.service/b1', '/y.service/x.service'),
+  listening: fc.constantFrom([], [{ protocol: 6 as const, port: 80, address: '::' }]),
+});
+const facts2 = { ...FACTS, paths: new Map([['/bin/*', ['/bin/a', '/bin/b']]]) };
+
+test('the winner is the largest rank that matches, whatever the order of registration, and beats every other workload met', () => {
+  fc.assert(
+    fc.property(fc.array(anyClause, { minLength: 1, maxLength: 6 }), anyProcess, (matches, process) => {
+      const workloads = registered(Object.fromEntries(matches.map((match, i) => [`n/w${i}`, match])));
+      const decision = decideProcess(compileMatch(workloads, facts2), process);
+      const again = decideProcess(compileMatch([...workloads].reverse(), facts2), process);
+      assert.equal(again, decision);
+      for (const workload of workloads) {
+        const alone = decideProcess(compileMatch([workload], facts2), process).clause !== undefined;
+        const name = `n/${workload.name}`;
+        const told = decision.clause?.workload === name || decision.beats.some((beaten) => beaten.workload === name);
+        assert.is(told, alone, name);
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+function rankOf(compiled: MatchProgram, workload: string): number {
+  return [...compiled.clauses, ...compiled.late].find((clause) => clause.workload === workload)!.rank;
+}
+
+test.run();

@@ -1,0 +1,200 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { FieldError } from '../../src/core/problem.ts';
+import { validateWorkload } from '../../src/core/workload.ts';
+
+const ok = { labels: { app: 'a' }, match: { systemdUnit: 'a.service' } };
+
+function errors(body: unknown): { status?: number; errors: readonly FieldError[] } {
+  const result = validateWorkload('shop', 'a', body);
+  assert.not.ok(result.ok, `accepted ${JSON.stringify(body)}`);
+  return result.ok ? { errors: [] } : result;
+}
+
+const match = (clause: unknown) => ({ labels: {}, match: clause });
+const exe = (path: string) => match({ process: { exe: path, user: 'a' } });
+
+const refused: [what: string, body: unknown, path: string, message: RegExp, status?: number][] = [
+  ['an empty clause', match({}), '/match', /every process would match/],
+  ['an empty list', match([]), '/match', /no process would ever match/],
+  ['a match that is a string', match('nginx'), '/match', /must be an object/],
+  ['no match', { labels: {} }, '/match', /is required/],
+  ['no labels', { match: ok.match }, '/labels', /is required/],
+  ['a list for a body', [], '', /must be an object/],
+  ['a typo', match({ systemdunit: 'a.service' }), '/match/systemdunit', /did you mean "systemdUnit"/],
+  ['a typo in a list', match([ok.match, { proces: {} }]), '/match/1/proces', /did you mean "process"/],
+  ['an empty process', match({ process: {} }), '/match/process', /every process would match/],
+  ['a relative executable', exe('bin/java'), '/match/process/exe', /absolute/],
+  ['an executable with ..', exe('/usr/../bin/java'), '/match/process/exe', /plain path/],
+  ['an open class', exe('/usr/bin/[a'), '/match/process/exe', /never closed by "\]" \(column 10\)/],
+  [
+    'a star inside of an argument',
+    match({ process: { args: ['a*b'] } }),
+    '/match/process/args/0',
+    /column 2: only the end/,
+  ],
+  ['a star alone', match({ process: { args: ['*'] } }), '/match/process/args/0', /every process/],
+  [
+    'a long argument',
+    match({ process: { args: ['é'.repeat(128)] } }),
+    '/match/process/args/0',
+    /longer than 255 bytes/,
+  ],
+  ['nine arguments', match({ process: { args: Array(9).fill('a') } }), '/match/process/args', /1 to 8/],
+  ['an argument that is a number', match({ process: { args: [8080] } }), '/match/process/args/0', /must be a string/],
+  ['a user pattern', match({ process: { user: 'tom*' } }), '/match/process/user', /no patterns/],
+  [
+    'a uid that no user can have',
+    match({ process: { user: '4294967295' } }),
+    '/match/process/user',
+    /number of a user/,
+  ],
+  ['a unit without type', match({ systemdUnit: 'nginx' }), '/match/systemdUnit', /unit type/],
+  ['a unit with a path', match({ systemdUnit: 'a/nginx.service' }), '/match/systemdUnit', /without "\/"/],
+  ['the root cgroup', match({ cgroup: '/' }), '/match/cgroup', /root/],
+  ['a cgroup with ..', match({ cgroup: 'a/../b' }), '/match/cgroup', /plain path/],
+  ['a port without protocol', match({ listen: ['8080'] }), '/match/listen/0', /port\[-port\]\/tcp/],
+  ['the drafted form of listen', match({ listen: ['tcp/2049'] }), '/match/listen/0', /protocol "2049"|tcp or/],
+  ['port 0', match({ listen: ['0/tcp'] }), '/match/listen/0', /1 to 65535/],
+  ['ports backwards', match({ listen: ['9-8/tcp'] }), '/match/listen/0', /backwards/],
+  ['a bad address', match({ listen: ['10.0.0.256:8/tcp'] }), '/match/listen/0', /not an IP address/],
+  ['a bad label key', { ...ok, labels: { 'a b': 'c' } }, '/labels/a b', /label key/],
+  ['a bad label value', { ...ok, labels: { 'x.io/app': '-c' } }, '/labels/x.io~1app', /label values/],
+  ['labels that are numbers', { ...ok, labels: { app: 1 } }, '/labels', /object of strings/],
+  ['a bad port name', { ...ok, ports: { '80': '80/tcp' } }, '/ports/80', /port name/],
+  ['a bad port', { ...ok, ports: { http: 'tcp/80' } }, '/ports/http', /8080\/tcp/],
+  ['another name than in the path', { ...ok, name: 'b' }, '/name', /is not "a"/],
+  [
+    'systemdUserUnit',
+    match({ systemdUserUnit: 'alice/x.service' }),
+    '/match/systemdUserUnit',
+    /^systemdUserUnit is not supported yet$/,
+    422,
+  ],
+  ['container', match({ container: { name: 'web-*' } }), '/match/container', /^container is not supported yet$/, 422],
+  [
+    'script',
+    match({ process: { script: '/srv/a.py' } }),
+    '/match/process/script',
+    /^script is not supported yet$/,
+    422,
+  ],
+  ['env', match({ process: { env: ['A=b'] } }), '/match/process/env', /^env is not supported yet$/, 422],
+  [
+    'argsRegex',
+    match({ process: { argsRegex: 'x' } }),
+    '/match/process/argsRegex',
+    /^argsRegex is not supported yet$/,
+    422,
+  ],
+  ['addresses', { ...ok, addresses: ['10.0.0.1'] }, '/addresses', /^addresses is not supported yet$/, 422],
+  ['hosts', { ...ok, hosts: {} }, '/hosts', /^hosts is not supported yet$/, 422],
+  ['inherit', { ...ok, inherit: 'none' }, '/inherit', /not supported yet/, 422],
+  ['priority', { ...ok, priority: 1 }, '/priority', /not supported yet/, 422],
+  ['labelsFrom', { ...ok, labelsFrom: [] }, '/labelsFrom', /not supported yet/, 422],
+  ['mode', { ...ok, mode: 'audit' }, '/mode', /not supported yet/, 422],
+  ['expect', { ...ok, expect: {} }, '/expect', /not supported yet/, 422],
+  ['runBy', { ...ok, runBy: [] }, '/runBy', /not supported yet/, 422],
+  [
+    'a port that follows the process',
+    { ...ok, ports: { jmx: 'listening' } },
+    '/ports/jmx',
+    /^listening is not supported yet$/,
+    422,
+  ],
+];
+for (const [what, body, path, message, status] of refused) {
+  test(`refuses ${what}`, () => {
+    const result = errors(body);
+    const found = result.errors.find((error) => error.path === path);
+    assert.ok(found, `no error at "${path}" in ${JSON.stringify(result.errors)}`);
+    assert.match(found.message, message);
+    assert.is(result.status, status ?? 400);
+  });
+}
+
+test('malformed and not yet supported together are malformed', () => {
+  assert.is(errors({ ...ok, mode: 'audit', labels: 1 }).status, 400);
+});
+
+test('a bad name is refused', () => {
+  for (const name of ['', 'A', '-a', 'a_b', 'a'.repeat(254)])
+    assert.not.ok(validateWorkload('shop', name, ok).ok, name);
+  assert.not.ok(validateWorkload('shop.x', 'a', ok).ok);
+  assert.ok(validateWorkload('shop', 'a.b', ok).ok);
+});
+
+test('nothing that JSON can hold makes it throw', () => {
+  for (const odd of [
+    null,
+    1,
+    'x',
+    [],
+    [[]],
+    { labels: null, match: null },
+    { labels: [], match: [null, 1, []] },
+    match({ process: 1, listen: {} }),
+  ]) {
+    assert.not.ok(validateWorkload('shop', 'a', odd).ok);
+  }
+});
+
+const accepted: [what: string, clause: unknown][] = [
+  ['a unit glob', { systemdUnit: 'orders@*.service' }],
+  ['a unit with an open end', { systemdUnit: 'datadog-agent*' }],
+  ['a cgroup glob', { cgroup: 'user.slice/**/libpod-*.scope' }],
+  ['a cgroup as /proc shows it', { cgroup: '/postern.slice/erp' }],
+  [
+    'every field',
+    {
+      systemdUnit: 'a.service',
+      cgroup: 'a',
+      process: { exe: '/a', user: '0', args: ['a*'] },
+      listen: ['[::1]:53/UDP'],
+    },
+  ],
+  ['a domain user', { process: { user: 'EXAMPLE\\svc.sql', exe: '/a' } }],
+  ['arguments with escapes', { process: { args: ['a\\*b', 'c\\\\d', '[x]', 'what?'] } }],
+  ['eight arguments of 255 bytes', { process: { args: Array(8).fill('a'.repeat(255)) } }],
+];
+for (const [what, clause] of accepted) {
+  test(`accepts ${what}`, () => {
+    const result = validateWorkload('shop', 'a', {
+      labels: { 'example.com/App_1': 'X.y-z', empty: '' },
+      match: clause,
+    });
+    assert.ok(result.ok, JSON.stringify(result));
+    assert.equal(result.ok && result.value.match, [clause]);
+  });
+}
+
+test('what GET gave can be put back', () => {
+  const result = validateWorkload('shop', 'a', {
+    ...ok,
+    namespace: 'shop',
+    name: 'a',
+    meta: { revision: 3 },
+    status: { grade: 'x' },
+  });
+  assert.equal(result, {
+    ok: true,
+    value: { namespace: 'shop', name: 'a', labels: { app: 'a' }, match: [{ systemdUnit: 'a.service' }] },
+    warnings: [],
+  });
+});
+
+test('ports are given in capitals', () => {
+  const result = validateWorkload('shop', 'a', { ...ok, ports: { http: '8080/tcp' } });
+  assert.equal(result.ok && result.value.ports, { http: '8080/TCP' });
+});
+
+test('a forgeable claim and a bare interpreter warn', () => {
+  const result = validateWorkload('shop', 'a', match({ process: { exe: '/usr/bin/python3.11' } }));
+  assert.ok(result.ok);
+  assert.equal(result.ok && result.warnings, [
+    'match[0] could be claimed by any local user: add systemdUnit, cgroup or process.user',
+    'match[0] names an interpreter, so every program that it runs: add args',
+  ]);
+});
+
+test.run();
