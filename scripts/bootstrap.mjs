@@ -1,5 +1,5 @@
 // From a clean clone to a machine that can run or test Postern: npm packages, Debian packages, BPF object.
-// Runs on any Node >= 20 without a package. `node scripts/bootstrap.mjs start|test`. What is there is left alone.
+// Runs on any Node >= 20 without a package. `node scripts/bootstrap.mjs start|test|install`. What is there is left alone.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,13 +13,18 @@ import { step } from './step.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const purpose = process.argv[2] ?? 'start';
-if (!['start', 'test'].includes(purpose)) {
-  console.error(`Cannot prepare for "${purpose}": start or test`);
+if (!['start', 'test', 'install'].includes(purpose)) {
+  console.error(`Cannot prepare for "${purpose}": start, test or install`);
   process.exit(2);
 }
 
 try {
-  await step('npm packages', () => ensureNpmPackages(root, { dev: purpose === 'test' }));
+  await step('npm packages', () =>
+    ensureNpmPackages(root, {
+      need: purpose === 'test' ? 'all' : 'runtime',
+      install: purpose === 'install' ? 'runtime' : 'all',
+    }),
+  );
   await step('postgres', () => ensurePostgresLinks(root));
   await step('node', () => `${runCommand(pinnedNode(root), ['--version']).trim()}, pinned`);
 } catch {
@@ -31,7 +36,7 @@ const survives = (work) => work.catch(() => undefined);
 await survives(
   step('debian packages', () => ensureDebianPackages(purpose === 'test' ? ['run', 'build', 'test'] : neededToStart())),
 );
-if (purpose === 'start') {
+if (purpose !== 'test') {
   await survives(step('bpf object', () => buildBpf(root)));
   await step('kernel', () => kernelNeeds().join('; ') || 'root, BTF and cgroup2 present');
 }

@@ -6,15 +6,17 @@ import { runCommand } from './run-command.mjs';
  * Makes node_modules what package-lock.json says, by `npm ci`, and touches nothing when it is so already.
  * What is installed is read from npm's own record (node_modules/.package-lock.json, written last), so an
  * interrupted install is seen as missing. Install scripts stay off (.npmrc): none is needed.
- * `dev: false` is content without the development packages.
+ * `need: 'runtime'` is content without the development packages; `install: 'runtime'` leaves them out. A checkout
+ * installs all at once, so that `npm test` does not replace the packages below a running `npm start`.
  */
-export function ensureNpmPackages(root, { dev }) {
+export function ensureNpmPackages(root, { need, install }) {
+  const dev = need === 'all';
   const wanted = lockedPackages(join(root, 'package-lock.json'));
   const installed = lockedPackages(join(root, 'node_modules', '.package-lock.json'));
   const missing = missingPackages(wanted, installed, { dev });
   if (missing.length === 0) return `all ${Object.keys(installed).length} present`;
   const npm = process.env.npm_execpath;
-  const args = ['ci', '--no-audit', '--no-fund'];
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...(install === 'runtime' ? ['--omit=dev'] : [])];
   const env = { ...process.env, PATH: withoutOurBin(root) };
   if (npm?.endsWith('.js'))
     runCommand(process.env.npm_node_execpath ?? process.execPath, [npm, ...args], { cwd: root, env });
