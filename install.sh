@@ -24,12 +24,12 @@ END
 main() {
   here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
   target=/usr/lib/postern
-  unit=postern
+  unit=postern command=standalone
   start=yes action=install purge=no yes=no dry=no
   while [ $# -gt 0 ]; do
     case $1 in
-      --server) unit=postern-server ;;
-      --agent) unit=postern-agent ;;
+      --server) unit=postern-server command=server ;;
+      --agent) unit=postern-agent command=agent ;;
       --no-start) start=no ;;
       --uninstall) action=uninstall ;;
       --purge) purge=yes ;;
@@ -73,7 +73,7 @@ units() {
   do_ cp "$target/systemd/postern.tmpfiles" /etc/tmpfiles.d/postern.conf
   for name in postern postern-server postern-agent; do do_ cp "$target/systemd/$name.service" /etc/systemd/system/; done
   if ! have_systemd; then
-    say "no systemd here: start it with \"postern ${unit#postern-}\" from your own supervisor"
+    say "no systemd here: start it with \"postern $command\" from your own supervisor"
     return
   fi
   do_ systemd-sysusers /etc/sysusers.d/postern.conf
