@@ -16,11 +16,12 @@ import { allClauses, type MatchProgram, type ProgramClause } from './match-progr
  * Which workload a process is, in plain TypeScript: the reference for what the kernel decides at cgroup_mkdir, exec and
  * bind, and the decision itself for late clauses.
  *
- * 1. `own` is the largest rank of the clauses that the process meets: by exe, user, args; by its cgroup or one above;
- *    by a socket that it listens on.
- * 2. An inherited label stays, unless `own` is an exec match, or a cgroup gained below the cgroup in which the inherited
- *    label was gained. A label that came from a cgroup which is still above the process is not inherited: it is met.
- * 3. Ahead of 2: `own` that any local user could forge never replaces an inherited label that he could not, and one
+ * 1. Without an inherited label the largest rank wins of all clauses that the process meets: by exe, user, args; by its
+ *    cgroup or one above; by a socket that it listens on.
+ * 2. An inherited label gives way only to an exec match, and to a cgroup gained below the cgroup in which the inherited
+ *    label was gained; of several, the largest rank. A label that came from a cgroup which is still above the process
+ *    is not inherited: it is met.
+ * 3. Ahead of 2: a claim that any local user could forge never replaces an inherited label that he could not, and one
  *    that he could not always replaces one that he could.
  */
 export interface ProcessFacts {
@@ -66,9 +67,8 @@ export function decideProcess(program: MatchProgram, facts: ProcessFacts): Decis
   const readings = readingsOf(program);
   const chain = cgroupChain(facts.cgroup);
   const met = readings.flatMap((reading) => meet(reading, facts, chain) ?? []);
-  const own = met[0];
   const inherited = inheritedMatch(readings, facts, chain);
-  const winner = inherited === undefined || (own !== undefined && replaces(own, inherited)) ? own : inherited;
+  const winner = inherited === undefined ? met[0] : (met.find((own) => replaces(own, inherited)) ?? inherited);
   if (winner === undefined) return { origin: 'cgroup', gainedIn: trimCgroup(facts.cgroup), beats: [] };
   const others = inherited === undefined ? met : [inherited, ...met];
   return {

@@ -272,6 +272,7 @@ const labels: Record<string, MatchClause> = {
   'n/own': { process: { exe: '/opt/own', user: 'app' } },
   'n/weak': { process: { exe: '/opt/weak' } },
   'n/weak-parent': { process: { exe: '/opt/weak-parent' } },
+  'n/user': { process: { user: 'redis' } },
   'n/unit': { systemdUnit: 'x.service' },
   'n/below': { cgroup: 'system.slice/x.service/below' },
 };
@@ -302,6 +303,14 @@ const inheritance: [claim: string, from: string, row: Row, gainedIn: string, wor
     'inherited',
   ],
   ['an own exec match takes it', 'n/parent', { exe: '/opt/own', user: 'app' }, '/', 'n/own', 'exec'],
+  [
+    'an own exec match takes it even where a cgroup outranks the match',
+    'n/parent',
+    { exe: '/bin/x', user: 'redis', cgroup: '/system.slice/x.service' },
+    '/system.slice/x.service',
+    'n/user',
+    'exec',
+  ],
   ['a forgeable own match does not', 'n/parent', { exe: '/opt/weak' }, '/', 'n/parent', 'inherited'],
   ['a forgeable own match takes a forgeable one', 'n/weak-parent', { exe: '/opt/weak' }, '/', 'n/weak', 'exec'],
   [

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { claimOf } from '../../src/core/match-claim.ts';
 import { compileMatch } from '../../src/core/match-program.ts';
 import type { MatchClause } from '../../src/core/workload.ts';
 import { FACTS, program, registered } from './match-world.ts';
@@ -90,6 +91,21 @@ for (const [clause, kernel, late] of placed) {
     for (const entry of result.late) assert.is(entry.grade, 'late');
   });
 }
+
+test('a registration says its grade and who could forge it before any host has seen it', () => {
+  assert.equal(claimOf([{ systemdUnit: 'a.service' }, { process: { exe: JAVA } }]), {
+    grade: 'firstPacket',
+    spoofable: 'any local user',
+  });
+  assert.equal(claimOf([{ systemdUnit: 'a.service' }, { systemdUnit: 'b.service', listen: ['80/tcp'] }]), {
+    grade: 'late',
+    spoofable: null,
+  });
+  assert.equal(claimOf([{ process: { exe: '/usr/lib/jvm/*/bin/java', user: 'a' } }]), {
+    grade: 'firstPacket',
+    spoofable: null,
+  });
+});
 
 test('a clause of a user who does not exist waits and says so, and keeps its place in the order', () => {
   const result = program({ 'n/a': { process: { user: 'ghost', exe: JAVA } }, 'n/b': { systemdUnit: 'b.service' } });
