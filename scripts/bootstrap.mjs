@@ -18,24 +18,24 @@ if (!['start', 'test', 'install'].includes(purpose)) {
   process.exit(2);
 }
 
-try {
-  await step('npm packages', () =>
+// What enforcement needs may be missing: that is told, and the control plane starts all the same.
+const survives = (work) => work.catch(() => undefined);
+// Without its packages and its Node nothing of Postern runs.
+const must = (work) => work.catch(() => process.exit(1));
+
+await must(
+  step('npm packages', () =>
     ensureNpmPackages(root, {
       need: purpose === 'test' ? 'all' : 'runtime',
       install: purpose === 'install' ? 'runtime' : 'all',
     }),
-  );
-  await step('postgres', () => ensurePostgresLinks(root));
-  await step('node', () => `${runCommand(pinnedNode(root), ['--version']).trim()}, pinned`);
-} catch {
-  process.exit(1); // told by the step; without these nothing of Postern runs
-}
-
-// From here on a failure takes enforcement away, not the control plane: it is told, and the start goes on.
-const survives = (work) => work.catch(() => undefined);
+  ),
+);
+await must(step('postgres', () => ensurePostgresLinks(root)));
 await survives(
   step('debian packages', () => ensureDebianPackages(purpose === 'test' ? ['run', 'build', 'test'] : neededToStart())),
 );
+await must(step('node', () => `${runCommand(pinnedNode(root), ['--version']).trim()}, pinned`));
 if (purpose !== 'test') {
   await survives(step('bpf object', () => buildBpf(root)));
   await step('kernel', () => kernelNeeds().join('; ') || 'root, BTF and cgroup2 present');

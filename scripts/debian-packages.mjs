@@ -19,6 +19,8 @@ const library = (name) => () =>
  */
 export const debianNeeds = {
   run: [
+    { package: 'libatomic1', why: 'the pinned Node is linked with it', present: library('libatomic.so.1') },
+    { package: 'libstdc++6', why: 'the pinned Node is linked with it', present: library('libstdc++.so.6') },
     { package: 'libbpf1', why: 'loads the BPF programs', present: library('libbpf.so.1') },
     { package: 'libelf1', why: 'libbpf reads the object with it', present: library('libelf.so.1') },
   ],
