@@ -1,0 +1,166 @@
+/** `postern get …`, and `postern NOUN list|get`: tables, cards, JSON, YAML, and --watch. */
+
+import { nearest } from '../../core/nearest.ts';
+import type { Call, Command, Flag } from '../command.ts';
+import { Failure } from '../failure.ts';
+import { WATCH } from '../global-flags.ts';
+import { findNoun, getNoun, NOUNS, type Noun, type NounWord } from '../noun.ts';
+import { yamlText } from '../out.ts';
+import { alignRows, table } from '../table.ts';
+import { listAll, watch } from '../watch.ts';
+
+const SELECTOR: Flag = {
+  name: 'selector',
+  short: 'l',
+  value: 'SELECTOR',
+  summary: "only those with such labels: app=web, 'app in (a,b)', '!legacy'",
+};
+const NAMESPACE: Flag = {
+  name: 'namespace',
+  short: 'n',
+  value: 'NAME',
+  summary: 'only of this namespace',
+  complete: 'namespace',
+};
+const HOST: Flag = { name: 'host', value: 'NAME', summary: 'only of this host', complete: 'host' };
+const WORKLOAD: Flag = {
+  name: 'workload',
+  value: 'NAMESPACE/NAME',
+  summary: 'only of this workload',
+  complete: 'workload',
+};
+
+export const LIST_FLAGS: Readonly<Record<NounWord, readonly Flag[]>> = {
+  workload: [NAMESPACE, SELECTOR, WATCH],
+  policy: [NAMESPACE, WATCH],
+  endpoint: [HOST, WORKLOAD, WATCH],
+  identity: [SELECTOR, WATCH],
+  host: [WATCH],
+  namespace: [SELECTOR, WATCH],
+};
+
+export const GET: Command = {
+  path: ['get'],
+  summary: 'Show objects of any kind',
+  args: [
+    { name: 'NOUN', complete: 'noun' },
+    { name: 'NAME', optional: true, many: true },
+  ],
+  flags: [NAMESPACE, SELECTOR, HOST, WATCH],
+  help: `NOUN is one of: ${NOUNS.map((noun) => noun.plural).join(', ')}; or the name of a policy, such as cnp/shop/backend.`,
+  examples: [
+    ['postern get workloads', 'all workloads'],
+    ['postern get workload shop/frontend', 'one, as a card'],
+    ['postern get cnp/shop/backend -o yaml', 'a policy as it was written'],
+    ['postern get endpoints --watch', 'each change as it happens'],
+  ],
+  run: async (call) => {
+    const [word, ...refs] = call.args;
+    if (/^(cnp|ccnp|netpol)\//.test(word!)) {
+      for (const ref of call.args) await getObject(getNoun('policy'), ref, call);
+      return 0;
+    }
+    const noun = toNoun(word!);
+    if (refs.length === 0) return listObjects(noun, call);
+    if (call.on('watch')) throw new Failure(2, `--watch follows a list: postern get ${noun.plural} --watch`);
+    for (const ref of refs) await getObject(noun, ref, call);
+    return 0;
+  },
+};
+
+/** Failure 2 with the nearest noun. */
+export function toNoun(word: string): Noun {
+  const noun = findNoun(word);
+  if (noun) return noun;
+  const near = nearest(
+    word,
+    NOUNS.flatMap((row) => [row.word, row.plural]),
+  );
+  const known = NOUNS.map((row) => row.plural).join(', ');
+  throw new Failure(2, `there is no "${word}" to get${near ? `; did you mean ${near}?` : ''}`, [`known: ${known}`]);
+}
+
+export async function listObjects(noun: Noun, call: Call): Promise<number> {
+  const query = toQuery(noun, call);
+  if (call.on('watch')) return watchObjects(noun, query, call);
+  const { items, revision } = await listAll<never>(call.server, noun.path, query);
+  if (call.out.format !== 'table') await call.out.value({ items, revision });
+  else if (items.length > 0) await call.out.print(rows(noun, items));
+  else
+    call.out.note(query.length > 0 ? `no ${noun.plural} like that` : `no ${noun.plural} yet${NEXT[noun.word] ?? ''}`);
+  return 0;
+}
+
+const NEXT: Partial<Record<NounWord, string>> = {
+  workload: ': postern discover shows what could be one',
+  policy: ': postern apply -f FILE',
+  endpoint: ': nothing that runs here matches a workload; postern discover shows what runs',
+  host: ': no agent has reported',
+};
+
+export async function getObject(noun: Noun, ref: string, call: Call): Promise<number> {
+  const path = noun.pathOf(ref);
+  if (call.out.format === 'yaml') {
+    const answer = await call.server.must({ method: 'GET', path, headers: { accept: 'application/yaml' } });
+    await call.out.print(answer.text.trimEnd());
+    return 0;
+  }
+  const object = await call.server.json<never>({ method: 'GET', path });
+  if (call.out.format === 'json') await call.out.value(object);
+  else await call.out.print(await card(noun, object));
+  return 0;
+}
+
+async function watchObjects(noun: Noun, query: readonly (readonly [string, string])[], call: Call): Promise<never> {
+  const { out } = call;
+  const print = (type: string, objects: readonly never[]) => {
+    if (out.format === 'json') return objects.map((object) => JSON.stringify({ type, object })).join('\n');
+    if (out.format === 'yaml') return objects.map((object) => `---\n${yamlText({ type, object })}`).join('\n');
+    return objects.map((object) => `${type.padEnd(8)}  ${rows(noun, [object], false)}`).join('\n');
+  };
+  return watch<never>(call.server, noun.path, query, {
+    onList: async (items) => {
+      if (out.format === 'table' && items.length > 0) await out.print(rows(noun, items));
+      else if (items.length > 0) await out.print(print('ADDED', items));
+    },
+    onEvent: (event) => out.print(print(event.type, [event.object])),
+  });
+}
+
+function toQuery(noun: Noun, call: Call): [string, string][] {
+  const query: [string, string][] = [];
+  const takes = new Set(LIST_FLAGS[noun.word].map((flag) => flag.name));
+  for (const [flag, parameter] of PARAMETERS) {
+    const declared = call.command.flags.some((row) => row.name === flag);
+    const value = declared ? call.text(flag) : undefined;
+    if (value === undefined) continue;
+    if (!takes.has(flag)) throw new Failure(2, `${noun.plural} are not chosen by --${flag}`);
+    query.push([parameter, value]);
+  }
+  return query;
+}
+
+const PARAMETERS = [
+  ['namespace', 'namespace'],
+  ['selector', 'labelSelector'],
+  ['host', 'host'],
+  ['workload', 'workload'],
+] as const;
+
+function rows(noun: Noun, objects: readonly never[], withHeader = true): string {
+  const nowMs = Date.now();
+  const columns = noun.columns.filter((column) => !column.card);
+  const cells = objects.map((object) => columns.map((column) => column.cell(object, nowMs)));
+  return withHeader
+    ? table(
+        columns.map((column) => column.title),
+        cells,
+      )
+    : alignRows(cells).join('\n');
+}
+
+async function card(noun: Noun, object: never): Promise<string> {
+  const nowMs = Date.now();
+  const cells = noun.columns.map((column) => [`${column.title.toLowerCase()}:`, column.cell(object, nowMs)]);
+  return alignRows(cells.filter(([, value]) => value !== '-')).join('\n');
+}

@@ -1,0 +1,109 @@
+/** `postern NOUN put`: one object, from flags or a file, created or replaced. */
+import { OWN_API_VERSION } from '../../api/apply.ts';
+import type { Call, Flag } from '../command.ts';
+import { refsOfDocument } from '../document-ref.ts';
+import { type Bundle, readBundle } from '../documents.ts';
+import { Failure } from '../failure.ts';
+import type { Noun } from '../noun.ts';
+import { problemFailure } from '../problem.ts';
+import { dryRunQuery, planLines } from './plan.ts';
+import { givenWorkloadFlags, toPairs, toWorkloadBody } from './workload-flags.ts';
+
+export const PUT_FLAGS: readonly Flag[] = [
+  { name: 'file', short: 'f', value: 'FILE', summary: 'the body, JSON or YAML; - for stdin', complete: 'file' },
+  { name: 'dry-run', summary: 'check, and say what would happen; change nothing' },
+  { name: 'create-only', summary: 'refuse to replace' },
+  { name: 'if-match', value: 'ETAG', summary: 'only if it has not changed since' },
+];
+
+export async function putObject(noun: Noun, call: Call): Promise<number> {
+  const { ref, body, contentType, bodyFile, place } = await toPut(noun, call);
+  const ifMatch = call.text('if-match');
+  const request = {
+    method: 'PUT',
+    path: noun.pathOf(ref),
+    query: dryRunQuery(call.on('dry-run')),
+    headers: {
+      'content-type': contentType,
+      ...(call.on('create-only') && { 'if-none-match': '*' }),
+      ...(ifMatch !== undefined && { 'if-match': ifMatch }),
+    },
+    body,
+    bodyFile,
+  } as const;
+  const answer = await call.server.send(request);
+  if (answer.status !== 200 && answer.status !== 201) throw problemFailure(answer, request, place);
+  const object = JSON.parse(answer.text) as { status?: { hint?: string; warnings?: string[] }; plan?: unknown };
+  if (call.out.format !== 'table') {
+    await call.out.value(object);
+    return 0;
+  }
+  const verb = answer.status === 201 ? 'created' : 'replaced';
+  await call.out.print(
+    `${noun.word} ${ref} ${call.on('dry-run') ? `would be ${verb}: dry run, nothing changed` : verb}`,
+  );
+  for (const line of planLines(object.plan)) await call.out.print(line);
+  for (const warning of object.status?.warnings ?? []) call.out.note(`warning: ${warning}`);
+  if (object.status?.hint) call.out.note(`hint: ${object.status.hint}`);
+  return 0;
+}
+
+interface Put extends Pick<Bundle, 'body' | 'bodyFile'> {
+  readonly ref: string;
+  readonly contentType: string;
+  readonly place?: Bundle['place'];
+}
+
+async function toPut(noun: Noun, call: Call): Promise<Put> {
+  const file = call.text('file');
+  const ref = call.args[0];
+  if (file === undefined) {
+    if (noun.word === 'policy') throw new Failure(2, 'a policy is put from a file: postern policy put -f FILE');
+    const body = noun.word === 'workload' ? toWorkloadBody(call) : { labels: toPairs(call.list('label'), '--label') };
+    return { ref: ref!, body: JSON.stringify(body), contentType: 'application/json' };
+  }
+  const clash =
+    noun.word === 'workload'
+      ? givenWorkloadFlags(call)
+      : call.command.flags.some((f) => f.name === 'label') && call.on('label')
+        ? ['--label']
+        : [];
+  if (clash.length > 0) throw new Failure(2, `${clash.join(', ')} and -f together: the file is the whole body`);
+  const bundle = await readBundle([file], call.io);
+  if (bundle.documents.length > 1) {
+    throw new Failure(2, `"${file}" holds ${bundle.documents.length} documents, put takes one`, [
+      `all of them: postern apply -f ${file}`,
+    ]);
+  }
+  const document = bundle.documents[0];
+  if (noun.word === 'policy') return { ...bundle, ref: ref ?? refOfPolicy(document) };
+  const spec = specOf(noun, document, ref!);
+  return spec === undefined
+    ? { ...bundle, ref: ref! }
+    : { ref: ref!, body: JSON.stringify(spec), contentType: 'application/json' };
+}
+
+/** A document of `postern apply` (apiVersion, kind, metadata, spec) is taken too: its spec is the body. */
+function specOf(noun: Noun, document: unknown, ref: string): unknown {
+  const { apiVersion, kind, metadata, spec } = (document ?? {}) as Record<
+    string,
+    { namespace?: string; name?: string } | string | undefined
+  >;
+  if (apiVersion !== OWN_API_VERSION && apiVersion !== 'v1') return undefined;
+  if (String(kind).toLowerCase() !== noun.word) throw new Failure(2, `the file holds a ${kind}, not a ${noun.word}`);
+  const named =
+    typeof metadata === 'object'
+      ? [metadata.namespace, metadata.name].filter((word) => word !== undefined).join('/')
+      : '';
+  if (named !== '' && named !== ref) throw new Failure(2, `the file is about "${named}", not "${ref}"`);
+  if (apiVersion === 'v1') return { labels: (metadata as { labels?: unknown } | undefined)?.labels ?? {} };
+  return spec ?? {};
+}
+
+function refOfPolicy(document: unknown): string {
+  const [only, another] = refsOfDocument(document);
+  if (!only || another || only.noun.word !== 'policy') {
+    throw new Failure(2, 'the file is not about one policy', ['other kinds, and lists: postern apply -f FILE']);
+  }
+  return only.ref;
+}

@@ -1,0 +1,90 @@
+/** `postern status`: the one screen; exit 0 when all is well, 1 when somebody has to act. */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Discovered } from '../../api/discover.ts';
+import type { Flow } from '../../api/flow.ts';
+import type { Host } from '../../api/host.ts';
+import type { Policy } from '../../api/policy.ts';
+import type { Workload } from '../../api/workload.ts';
+import type { Client } from '../client.ts';
+import type { Call, Command } from '../command.ts';
+import { WATCH } from '../global-flags.ts';
+import { FLOW_LIMIT, type Overview, statusText } from '../status-text.ts';
+import { listAll } from '../watch.ts';
+
+export const STATUS: Command = {
+  path: ['status'],
+  summary: 'Show on one screen whether all is well, and what to do if not',
+  args: [],
+  flags: [WATCH],
+  help: 'Exit code: 0 all is well, 1 something is to be done, 3 the server cannot be reached. One host from inside: postern agent status.',
+  examples: [
+    ['postern status', 'now'],
+    ['postern status --watch', 'every 2 seconds'],
+    ['postern status > /dev/null || notify', 'from a script'],
+  ],
+  run: async (call) => {
+    if (!call.on('watch')) return (await show(call)).exit;
+    for (;;) {
+      const { text } = await show(call, false);
+      await call.out.print(call.io.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : `${text}\n`);
+      await wait(2000);
+    }
+  },
+};
+
+async function show(call: Call, print = true): Promise<{ exit: number; text: string }> {
+  const overview = await loadOverview(call.server);
+  const { text, toDo } = statusText(overview, Date.now(), call.out.colour);
+  const exit = toDo.length === 0 ? 0 : 1;
+  if (!print) return { exit, text };
+  if (call.out.format === 'table') await call.out.print(text);
+  else {
+    const { revision, hosts, workloads, policies, unclaimed, dropped, audited, lost } = overview;
+    await call.out.value({
+      ok: exit === 0,
+      toDo,
+      revision,
+      hosts,
+      workloads: workloads.length,
+      policies: policies.length,
+      unclaimed,
+      last15Minutes: { dropped: dropped.length, audit: audited.length, lost },
+    });
+  }
+  return { exit, text };
+}
+
+async function loadOverview(server: Client): Promise<Overview> {
+  const list = <T>(path: string) => listAll<T>(server, path, []);
+  const workloads = await list<Workload>('/v1/workloads');
+  const [policies, hosts, discovered, dropped, audited, lost] = await Promise.all([
+    list<Policy>('/v1/policies'),
+    list<Host>('/v1/hosts'),
+    list<Discovered>('/v1/discover'),
+    loadFlows(server, 'verdict', 'DROPPED'),
+    loadFlows(server, 'verdict', 'AUDIT'),
+    loadFlows(server, 'event', 'lost'),
+  ]);
+  return {
+    revision: Math.max(workloads.revision, policies.revision),
+    workloads: workloads.items,
+    policies: policies.items,
+    hosts: hosts.items,
+    unclaimed: discovered.items.length,
+    dropped,
+    audited,
+    lost: lost.reduce((sum, flow) => sum + (flow.count ?? 0), 0),
+  };
+}
+
+async function loadFlows(server: Client, filter: string, value: string): Promise<Flow[]> {
+  const flows: Flow[] = [];
+  const query = [
+    [filter, value],
+    ['since', '15m'],
+    ['last', String(FLOW_LIMIT)],
+  ] as const;
+  const request = { method: 'GET', path: '/v1/flows', query, headers: { accept: 'application/x-ndjson' } } as const;
+  for await (const line of server.lines(request)) flows.push(JSON.parse(line) as Flow);
+  return flows;
+}

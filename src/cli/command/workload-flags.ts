@@ -1,0 +1,86 @@
+/** The flags of `postern workload put`, and the body that they describe. */
+
+import { parseDocuments } from '../../api/document.ts';
+import type { Flag, Flags } from '../command.ts';
+import { Failure } from '../failure.ts';
+import type { ClauseLike } from '../match-text.ts';
+
+export const WORKLOAD_FLAGS: readonly Flag[] = [
+  { name: 'label', short: 'l', value: 'KEY=VALUE', many: true, summary: 'a label of the workload' },
+  { name: 'systemd-unit', value: 'GLOB', summary: 'unit, as systemctl prints it' },
+  { name: 'cgroup', value: 'GLOB', summary: 'cgroup below the cgroup2 root, and all below it' },
+  { name: 'exe', value: 'GLOB', summary: 'resolved path of the executable', complete: 'file' },
+  { name: 'user', value: 'NAME', summary: 'effective user when the program is started' },
+  {
+    name: 'arg',
+    value: 'ARG',
+    many: true,
+    summary: 'an argument that must be there: whole, or a prefix with * at its end',
+  },
+  { name: 'listen', value: 'PORT', many: true, summary: '8080/tcp, 10.0.0.5:1521/tcp or 40000-40100/tcp' },
+  { name: 'match', value: 'CLAUSE', many: true, summary: 'a further clause, in JSON or YAML, that also identifies it' },
+  { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp' },
+  { name: 'description', value: 'TEXT', summary: 'for people' },
+];
+
+/** Which of the flags are given: with -f none may be. */
+export function givenWorkloadFlags(flags: Flags): string[] {
+  return WORKLOAD_FLAGS.filter((flag) => flags.on(flag.name)).map((flag) => `--${flag.name}`);
+}
+
+/** The server checks what the values mean. */
+export function toWorkloadBody(flags: Flags): Record<string, unknown> {
+  const clauses = [toClause(flags), ...flags.list('match').map(parseClause)].filter((clause) => clause !== undefined);
+  const description = flags.text('description');
+  return {
+    labels: toPairs(flags.list('label'), '--label'),
+    ...(clauses.length > 0 && { match: clauses }),
+    ...(flags.on('port') && { ports: toPairs(flags.list('port'), '--port') }),
+    ...(description !== undefined && { description }),
+  };
+}
+
+/** `["app=web"]` → `{app: "web"}`; Failure 2 for what has no "=" or comes twice. */
+export function toPairs(words: readonly string[], flag: string): Record<string, string> {
+  const pairs: Record<string, string> = {};
+  for (const word of words) {
+    const equals = word.indexOf('=');
+    if (equals < 1) throw new Failure(2, `${flag} "${word}": expected KEY=VALUE`);
+    const key = word.slice(0, equals);
+    if (Object.hasOwn(pairs, key)) throw new Failure(2, `${flag} "${word}": "${key}" is given twice`);
+    pairs[key] = word.slice(equals + 1);
+  }
+  return pairs;
+}
+
+function toClause(flags: Flags): ClauseLike | undefined {
+  const exe = flags.text('exe');
+  const user = flags.text('user');
+  const args = flags.list('arg');
+  const listen = flags.list('listen');
+  const systemdUnit = flags.text('systemd-unit');
+  const cgroup = flags.text('cgroup');
+  const process = {
+    ...(exe !== undefined && { exe }),
+    ...(user !== undefined && { user }),
+    ...(args.length > 0 && { args }),
+  };
+  const clause = {
+    ...(systemdUnit !== undefined && { systemdUnit }),
+    ...(cgroup !== undefined && { cgroup }),
+    ...(Object.keys(process).length > 0 && { process }),
+    ...(listen.length > 0 && { listen }),
+  };
+  return Object.keys(clause).length > 0 ? clause : undefined;
+}
+
+function parseClause(text: string): unknown {
+  const parsed = parseDocuments(text, 'yaml');
+  if (!parsed.ok) throw new Failure(2, `--match "${text}": ${parsed.errors[0]!.message}`);
+  const [document] = parsed.value;
+  const value = document?.value;
+  if (parsed.value.length !== 1 || typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Failure(2, `--match "${text}": expected one clause, such as {systemdUnit: nginx.service}`);
+  }
+  return value;
+}

@@ -1,0 +1,26 @@
+/** The table of all commands: parsing, help and completion read it. */
+
+import { AGENT_COMMANDS, LOCAL_COMMANDS } from './command/agent.ts';
+import { APPLY } from './command/apply.ts';
+import { DELETE } from './command/delete.ts';
+import { DISCOVER } from './command/discover.ts';
+import { GET } from './command/get.ts';
+import { NOUN_COMMANDS } from './command/noun-commands.ts';
+import { FLOW_FLAGS, OBSERVE } from './command/observe.ts';
+import { OTHER_COMMANDS } from './command/other.ts';
+import { STATUS } from './command/status.ts';
+import type { Command } from './command.ts';
+
+export const COMMANDS: readonly Command[] = [
+  STATUS,
+  OBSERVE,
+  DISCOVER,
+  GET,
+  APPLY,
+  DELETE,
+  ...NOUN_COMMANDS,
+  { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', flags: FLOW_FLAGS, examples: [] },
+  ...LOCAL_COMMANDS,
+  ...AGENT_COMMANDS,
+  ...OTHER_COMMANDS,
+];

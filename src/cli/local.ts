@@ -1,0 +1,96 @@
+/**
+ * Commands that run in this process instead of calling REST: they need the server or the agent, which the command line
+ * must not import. src/main.ts passes them in.
+ */
+import type { Call, Flag } from './command.ts';
+import { Failure } from './failure.ts';
+
+export type LocalName = 'server' | 'agent' | 'standalone' | 'agent detach';
+export type LocalCommand = (settings: Settings) => Promise<number>;
+export type Local = Partial<Record<LocalName, LocalCommand>>;
+
+/** Flag, else variable, else default: already decided. */
+export interface Settings {
+  /** "host:port" */
+  readonly listen: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly pinDir: string;
+  /** Absent = detect. */
+  readonly cgroupRoot?: string;
+  /** Absent = the machine's host name. */
+  readonly hostName?: string;
+  /** Absent = the embedded PostgreSQL. */
+  readonly databaseUrl?: string;
+  /** What the agent connects to; absent = the server's socket in runDir. */
+  readonly server?: string;
+}
+
+const LISTEN: Flag = {
+  name: 'listen',
+  value: 'HOST:PORT',
+  summary: 'where REST listens (loopback only)',
+  env: 'POSTERN_LISTEN',
+  default: '127.0.0.1:7460',
+};
+const STATE_DIR: Flag = {
+  name: 'state-dir',
+  value: 'DIR',
+  summary: 'state that outlives a reboot',
+  env: 'POSTERN_STATE_DIR',
+  default: '/var/lib/postern',
+  complete: 'file',
+};
+const PIN_DIR: Flag = {
+  name: 'pin-dir',
+  value: 'DIR',
+  summary: 'where links and maps are pinned, on bpffs',
+  env: 'POSTERN_PIN_DIR',
+  default: '/sys/fs/bpf/postern',
+  complete: 'file',
+};
+const CGROUP_ROOT: Flag = {
+  name: 'cgroup-root',
+  value: 'DIR',
+  summary: 'where programs attach and endpoints are looked for (default: the cgroup2 root)',
+  env: 'POSTERN_CGROUP_ROOT',
+  complete: 'file',
+};
+const HOST_NAME: Flag = {
+  name: 'host-name',
+  value: 'NAME',
+  summary: "this host's name (default: the machine's)",
+  env: 'POSTERN_HOST_NAME',
+};
+const DATABASE_URL: Flag = {
+  name: 'database-url',
+  value: 'URL',
+  summary: 'PostgreSQL >= 14 (default: an embedded one in the state directory)',
+  env: 'DATABASE_URL',
+};
+
+export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL];
+export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME];
+export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, ...AGENT_FLAGS];
+
+export function runLocal(name: LocalName, call: Call): Promise<number> {
+  const command = call.local[name];
+  if (!command) throw new Failure(2, `"postern ${name}" is not part of this build`);
+  return command(toSettings(call));
+}
+
+function toSettings(call: Call): Settings {
+  const known = new Set(call.command.flags.map((flag) => flag.name));
+  const read = (name: string, fallback: string) => (known.has(name) ? call.text(name) : undefined) ?? fallback;
+  const maybe = (name: string) => (known.has(name) ? call.text(name) : undefined);
+  return {
+    listen: read('listen', LISTEN.default!),
+    stateDir: read('state-dir', STATE_DIR.default!),
+    runDir: call.text('run-dir')!,
+    pinDir: read('pin-dir', PIN_DIR.default!),
+    cgroupRoot: maybe('cgroup-root'),
+    hostName: maybe('host-name'),
+    databaseUrl: maybe('database-url'),
+    server: call.text('server'),
+  };
+}

@@ -1,0 +1,47 @@
+/** A match clause in one line, and as the flags of `postern workload put` that would write it. */
+import { quote } from './curl.ts';
+
+/** Wire shape of one clause (src/api/workload.ts). */
+export interface ClauseLike {
+  readonly systemdUnit?: string;
+  readonly cgroup?: string;
+  readonly process?: { readonly exe?: string; readonly user?: string; readonly args?: readonly string[] };
+  readonly listen?: readonly string[];
+}
+
+/** `exe=/usr/bin/java user=app arg=-jar` */
+export function clauseText(clause: ClauseLike): string {
+  return fields(clause)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+/** `--exe /usr/bin/java --user app --arg=-jar`, quoted for a shell. */
+export function clauseFlags(clause: ClauseLike): string {
+  return fields(clause)
+    .map(([name, value]) =>
+      value.startsWith('-') ? `--${FLAGS[name]}=${quote(value)}` : `--${FLAGS[name]} ${quote(value)}`,
+    )
+    .join(' ');
+}
+
+const FLAGS = {
+  unit: 'systemd-unit',
+  cgroup: 'cgroup',
+  exe: 'exe',
+  user: 'user',
+  arg: 'arg',
+  listen: 'listen',
+} as const;
+
+function fields(clause: ClauseLike): [keyof typeof FLAGS, string][] {
+  const rows: [keyof typeof FLAGS, string | undefined][] = [
+    ['unit', clause.systemdUnit],
+    ['cgroup', clause.cgroup],
+    ['exe', clause.process?.exe],
+    ['user', clause.process?.user],
+    ...(clause.process?.args ?? []).map((arg): [keyof typeof FLAGS, string] => ['arg', arg]),
+    ...(clause.listen ?? []).map((port): [keyof typeof FLAGS, string] => ['listen', port]),
+  ];
+  return rows.filter((row): row is [keyof typeof FLAGS, string] => row[1] !== undefined);
+}
