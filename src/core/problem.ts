@@ -14,4 +14,9 @@ export type ProblemStatus = 400 | 409 | 413 | 422;
 
 export type Result<T> =
   | { readonly ok: true; readonly value: T; readonly warnings?: readonly string[] }
-  | { readonly ok: false; readonly errors: readonly FieldError[]; readonly status?: ProblemStatus; readonly code?: string };
+  | {
+      readonly ok: false;
+      readonly errors: readonly FieldError[];
+      readonly status?: ProblemStatus;
+      readonly code?: string;
+    };

@@ -1,0 +1,15 @@
+import type { Policy, PolicyRule } from './policy-rule.ts';
+
+/**
+ * The prefixes that need an identity of this host, sorted: every CIDR and every exception that some rule names, so that
+ * the longest of them that holds an address says exactly which rules match it. All of IPv4 and all of IPv6 are left
+ * out: they are the identities world-ipv4 and world-ipv6.
+ */
+export function cidrPrefixes(policies: readonly Policy[]): string[] {
+  const prefixes = new Set(policies.flatMap((policy) => policy.rules.flatMap(prefixesOf)));
+  return [...prefixes].filter((prefix) => !prefix.endsWith('/0')).sort();
+}
+
+function prefixesOf(rule: PolicyRule): string[] {
+  return (rule.peers ?? []).flatMap((peer) => (peer.type === 'cidr' ? [peer.prefix, ...peer.except] : []));
+}

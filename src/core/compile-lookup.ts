@@ -1,0 +1,35 @@
+import type { CompiledIdentity } from './compile.ts';
+import type { Direction } from './policy-rule.ts';
+import { lookupPort } from './policy-table.ts';
+import type { Connection, SideVerdict, Verdict } from './verdict.ts';
+
+/** What the compiled tables say about one new connection: the kernel's lookup, in words. */
+export function lookupVerdict(
+  compiled: ReadonlyMap<number, CompiledIdentity>,
+  connection: Omit<Connection, 'fromAddress' | 'toAddress'>,
+): Verdict {
+  const egress = lookupSide(compiled, 'egress', connection.from, connection.to, connection);
+  const ingress = lookupSide(compiled, 'ingress', connection.to, connection.from, connection);
+  const forwarded = egress.verdict === 'FORWARDED' && ingress.verdict === 'FORWARDED';
+  return { verdict: forwarded ? 'FORWARDED' : 'DROPPED', egress, ingress };
+}
+
+export function lookupSide(
+  compiled: ReadonlyMap<number, CompiledIdentity>,
+  direction: Direction,
+  subject: number,
+  peer: number,
+  { protocol, port }: Pick<Connection, 'protocol' | 'port'>,
+): SideVerdict {
+  const side = compiled.get(subject)?.[direction];
+  if (!side?.enforced) return { verdict: 'FORWARDED', reason: 'NOT_ENFORCED', rules: [] };
+  const { verdict, rules } = lookupPort(side.peers.get(peer) ?? side.peers.get(0)!, protocol, port);
+  if (verdict === 'deny')
+    return { verdict: 'DROPPED', reason: isDefaultDeny(rules) ? 'POLICY_DENIED' : 'POLICY_DENY', rules };
+  return { verdict: 'FORWARDED', reason: rules.length > 0 ? 'ALLOWED' : 'NOT_ENFORCED', rules };
+}
+
+/** Tells a drop for want of a rule (133) from one by a deny rule (181). */
+export function isDefaultDeny(rules: readonly string[]): boolean {
+  return rules[0]?.startsWith('default deny of ') === true;
+}

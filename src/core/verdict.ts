@@ -1,0 +1,157 @@
+/**
+ * The oracle: what policy says about one new connection. Slow and obvious; compile.ts must agree with it, and the
+ * kernel with both. Meaning: Cilium 1.19 with policy-default-local-cluster, allow-localhost=policy.
+ *
+ * 1. A connection is forwarded iff the sender's egress and the receiver's ingress both forward it. Replies follow the
+ *    connection and are never asked about.
+ * 2. Only endpoints enforce: workloads, and `reserved:init`. Addresses outside, nodes and the host's own processes
+ *    forward everything on their side.
+ * 3. A rule applies to an endpoint in one direction if its subject selects the endpoint's labels.
+ * 4. A rule matches a connection if its peers include the other end and its ports include the protocol and port.
+ * 5. If a deny rule matches: dropped, POLICY_DENY.
+ * 6. Else if an allow rule matches: forwarded, ALLOWED.
+ * 7. Else if a rule that applies has default deny: dropped, POLICY_DENIED. `reserved:init` always has it.
+ * 8. Else: forwarded, NOT_ENFORCED.
+ * 9. Enforcement `never` forwards everything; `always` puts every endpoint into default deny, both directions.
+ * 10. Peers. Absent: every peer, also one that nobody knows. Endpoints: those whose labels the selector selects, of
+ *     this cluster unless the selector names one. Entities: by reserved labels (peer.ts). CIDR: addresses outside that
+ *     lie in the prefix and in none of its exceptions; never a workload, a node or the host.
+ * 11. Ports. Absent: all traffic. Else only TCP, UDP and SCTP with a port in one of the ranges; ICMP has no port. A
+ *     named port is the number that the receiver's identity declares under that name for that protocol; else nothing.
+ * 12. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
+ */
+import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
+import { type Identity, type IdentityId, isOutside, isSubject, RESERVED } from './identity.ts';
+import { clusterRequirement, entitySelectors } from './peer.ts';
+import type { PortSet } from './policy-port.ts';
+import { type Direction, type Peer, type PolicyRule, policyRef } from './policy-rule.ts';
+import { MAX_RULES } from './policy-table.ts';
+import { and, indexLabels, selects } from './selector.ts';
+import { identitiesOf, policiesOf, type World } from './world.ts';
+
+export interface Connection {
+  readonly from: IdentityId;
+  readonly to: IdentityId;
+  /** Where an end is outside: its address. Without one, its identity's prefix stands for it. */
+  readonly fromAddress?: string;
+  readonly toAddress?: string;
+  /** The destination's; absent for protocols without ports. */
+  readonly port?: number;
+  /** IP protocol number. */
+  readonly protocol: number;
+}
+
+export interface SideVerdict {
+  readonly verdict: 'FORWARDED' | 'DROPPED';
+  readonly reason: 'POLICY_DENY' | 'POLICY_DENIED' | 'ALLOWED' | 'NOT_ENFORCED';
+  readonly rules: readonly string[];
+}
+
+export interface Verdict {
+  readonly verdict: 'FORWARDED' | 'DROPPED';
+  readonly egress: SideVerdict;
+  readonly ingress: SideVerdict;
+}
+
+export function verdict(world: World, connection: Connection): Verdict {
+  const identities = identitiesOf(world);
+  const from: End = { id: connection.from, identity: identities.get(connection.from), address: connection.fromAddress };
+  const to: End = { id: connection.to, identity: identities.get(connection.to), address: connection.toAddress };
+  const egress = side(world, 'egress', from, to, to, connection);
+  const ingress = side(world, 'ingress', to, from, to, connection);
+  const forwarded = egress.verdict === 'FORWARDED' && ingress.verdict === 'FORWARDED';
+  return { verdict: forwarded ? 'FORWARDED' : 'DROPPED', egress, ingress };
+}
+
+interface End {
+  readonly id: IdentityId;
+  readonly identity: Identity | undefined;
+  readonly address: string | undefined;
+}
+
+const NOT_ENFORCED: SideVerdict = { verdict: 'FORWARDED', reason: 'NOT_ENFORCED', rules: [] };
+
+function side(
+  world: World,
+  direction: Direction,
+  subject: End,
+  peer: End,
+  receiver: End,
+  connection: Connection,
+): SideVerdict {
+  if (!subject.identity || !isSubject(subject.id) || world.enforcement === 'never') return NOT_ENFORCED;
+  const labels = indexLabels(subject.identity.labels);
+  const applying = [...policiesOf(world).values()]
+    .flatMap((policy) => policy.rules.map((rule) => ({ policy, rule })))
+    .filter(({ rule }) => rule.direction === direction && selects(rule.subject, labels));
+  const matching = applying
+    .map(({ rule }) => rule)
+    .filter((rule) => matchesPeer(world, rule, peer) && matchesPort(rule, receiver.identity, connection));
+  const denying = matching.filter((rule) => rule.deny);
+  if (denying.length > 0) return { verdict: 'DROPPED', reason: 'POLICY_DENY', rules: named(denying) };
+  if (matching.length > 0) return { verdict: 'FORWARDED', reason: 'ALLOWED', rules: named(matching) };
+  const first = applying.find(({ rule }) => rule.defaultDeny);
+  const source = first ? policyRef(first.policy) : builtInDefaultDeny(world, subject.id);
+  if (source === undefined) return NOT_ENFORCED;
+  return { verdict: 'DROPPED', reason: 'POLICY_DENIED', rules: [`default deny of ${source}`] };
+}
+
+/** Default deny that no policy asked for. */
+export function builtInDefaultDeny(world: Pick<World, 'enforcement'>, subject: number): string | undefined {
+  if (world.enforcement === 'always') return 'enablePolicy=always';
+  return subject === RESERVED.init ? 'reserved:init' : undefined;
+}
+
+function named(rules: readonly PolicyRule[]): readonly string[] {
+  return rules.slice(0, MAX_RULES).map((rule) => rule.name);
+}
+
+function matchesPeer(world: World, rule: PolicyRule, peer: End): boolean {
+  return !rule.peers || rule.peers.some((candidate) => includes(world, candidate, peer));
+}
+
+function includes(world: World, candidate: Peer, peer: End): boolean {
+  const labels = indexLabels(peer.identity?.labels ?? []);
+  switch (candidate.type) {
+    case 'endpoints': {
+      const cluster = candidate.localCluster ? [clusterRequirement(world.clusterName)] : [];
+      return peer.identity !== undefined && selects(and(candidate.selector, ...cluster), labels);
+    }
+    case 'entity':
+      if (candidate.entity === 'all') return true;
+      return (
+        peer.identity !== undefined &&
+        entitySelectors(candidate.entity, world.clusterName).some((selector) => selects(selector, labels))
+      );
+    case 'cidr': {
+      const where = isOutside(peer.id) ? placeOf(world, peer) : undefined;
+      if (!where || !contains(parsePrefix(candidate.prefix)!, where)) return false;
+      return !candidate.except.some((except) => contains(parsePrefix(except)!, where));
+    }
+  }
+}
+
+/** The peer's address, or all that its identity stands for. */
+function placeOf(world: World, peer: End): Prefix | undefined {
+  if (peer.address !== undefined) {
+    const address = parseAddress(peer.address);
+    return address && addressPrefix(address);
+  }
+  if (peer.id === RESERVED['world-ipv4']) return parsePrefix('0.0.0.0/0');
+  if (peer.id === RESERVED['world-ipv6']) return parsePrefix('::/0');
+  const cidr = world.cidrs.find(({ id }) => id === peer.id);
+  return cidr && parsePrefix(cidr.prefix);
+}
+
+function matchesPort(rule: PolicyRule, receiver: Identity | undefined, connection: Connection): boolean {
+  return !rule.ports || rule.ports.some((set) => coversPort(set, receiver, connection));
+}
+
+function coversPort(set: PortSet, receiver: Identity | undefined, { protocol, port }: Connection): boolean {
+  if (port === undefined || !(set.protocols as readonly number[]).includes(protocol)) return false;
+  if (!('name' in set)) return set.from <= port && port <= set.to;
+  const declared = receiver?.ports?.[set.name];
+  return declared !== undefined && declared.port === port && PROTOCOL_NUMBER[declared.protocol] === protocol;
+}
+
+const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;

@@ -1,0 +1,53 @@
+import { parsePrefix } from './cidr.ts';
+import { type Identity, type IdentityId, RESERVED_IDENTITIES } from './identity.ts';
+import { canonicalLabels, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, NAMESPACE_NAME_LABEL, toLabel } from './label.ts';
+import { comparePolicies, type Policy, policyRef } from './policy-rule.ts';
+
+/** All that a verdict depends on. */
+export interface World {
+  /** Workloads. Reserved identities are peers in any case; one that is listed here replaces the built-in. */
+  readonly identities: readonly Identity[];
+  /** Prefixes that have an identity on this host; see `cidrPrefixes`. */
+  readonly cidrs: readonly { readonly id: IdentityId; readonly prefix: string }[];
+  readonly policies: readonly Policy[];
+  /** Labels of each namespace; they become labels of its endpoints, and replace those that an identity brings. */
+  readonly namespaces: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly clusterName: string;
+  /** Default `default`. */
+  readonly enforcement?: 'default' | 'always' | 'never';
+}
+
+/** By name, in policy order. A name has one policy: the last that the list gives it. */
+export function policiesOf(world: World): ReadonlyMap<string, Policy> {
+  return new Map([...world.policies].sort(comparePolicies).map((policy) => [policyRef(policy), policy]));
+}
+
+/** Every identity with all of its labels: reserved, listed, and one for each prefix. */
+export function identitiesOf(world: World): ReadonlyMap<IdentityId, Identity> {
+  const identities = new Map(RESERVED_IDENTITIES.map((identity) => [identity.id, identity]));
+  for (const identity of world.identities) identities.set(identity.id, withNamespaceLabels(identity, world.namespaces));
+  for (const { id, prefix } of world.cidrs) identities.set(id, cidrIdentity(id, prefix));
+  return identities;
+}
+
+export function cidrIdentity(id: IdentityId, prefix: string): Identity {
+  const world = parsePrefix(prefix)?.family === 6 ? 'reserved:world-ipv6' : 'reserved:world-ipv4';
+  return { id, labels: [`cidr:${prefix}`, world] };
+}
+
+/** Kubernetes gives every namespace the label `kubernetes.io/metadata.name`; so do we. */
+export function withNamespaceLabels(identity: Identity, namespaces: World['namespaces']): Identity {
+  const labels = identity.labels.map((text) => toLabel(text));
+  const namespace = labels.find((label) => label.source === 'k8s' && label.key === NAMESPACE_KEY)?.value;
+  if (namespace === undefined) return identity;
+  const known = Object.hasOwn(namespaces, namespace) ? namespaces[namespace] : undefined;
+  const kept = known ? labels.filter((label) => !label.key.startsWith(NAMESPACE_LABELS_PREFIX)) : labels;
+  const added = Object.entries({ ...known, [NAMESPACE_NAME_LABEL]: namespace });
+  return {
+    ...identity,
+    labels: canonicalLabels([
+      ...kept,
+      ...added.map(([key, value]) => ({ source: 'k8s', key: NAMESPACE_LABELS_PREFIX + key, value })),
+    ]),
+  };
+}
