@@ -7,7 +7,6 @@ import { buildBpf } from './build-bpf.mjs';
 import { ensureDebianPackages } from './debian-packages.mjs';
 import { ensureNpmPackages } from './npm-packages.mjs';
 import { pinnedNode } from './pinned-node.mjs';
-import { ensurePostgresLinks } from './postgres-links.mjs';
 import { runCommand } from './run-command.mjs';
 import { step } from './step.mjs';
 
@@ -31,7 +30,6 @@ await must(
     }),
   ),
 );
-await must(step('postgres', () => ensurePostgresLinks(root)));
 await survives(
   step('debian packages', () => ensureDebianPackages(purpose === 'test' ? ['run', 'build', 'test'] : neededToStart())),
 );

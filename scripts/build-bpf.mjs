@@ -8,6 +8,11 @@ import { pinnedNode } from './pinned-node.mjs';
 import { runCommand } from './run-command.mjs';
 import { step, Unmet } from './step.mjs';
 
+/** Types of bpf/abi.h that no map names, and 64-bit fields that are hashes rather than counts. */
+const TYPES =
+  'flow_event,exec_event,exit_event,cgroup_event,listen_event,counter,drop_reason,label_origin,flow_kind,event_type,proc_flag';
+const BIGINT = 'config.hash_key,exe_key.hash,clause.exe';
+
 const machines = {
   x64: { target: 'x86', multiarch: 'x86_64-linux-gnu' },
   arm64: { target: 'arm64', multiarch: 'aarch64-linux-gnu' },
@@ -52,7 +57,9 @@ function compileArguments(root, source) {
 
 /** The skeleton is written whole or not at all, and not touched when nothing in it changed. */
 function generateSkeleton(root, generator, object, skeleton) {
-  const text = runCommand(pinnedNode(root), [generator, 'gen', object], { cwd: root });
+  const text = runCommand(pinnedNode(root), [generator, 'gen', object, '--types', TYPES, '--bigint', BIGINT], {
+    cwd: root,
+  });
   if (existsSync(skeleton) && readFileSync(skeleton, 'utf8') === text) return;
   mkdirSync(dirname(skeleton), { recursive: true });
   writeFileSync(`${skeleton}.${process.pid}`, text);
