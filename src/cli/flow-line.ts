@@ -75,11 +75,11 @@ function peer(end: PeerLike | undefined, protocol: string, colour: Out['colour']
   return parts.join(' ');
 }
 
-/** The workload, else the reserved name or the prefix of the identity, else its number. */
+/** The workload, else the prefix or the reserved name of the identity, else its number. */
 export function peerName(end: PeerLike): string {
   if (end.workload) return end.workload;
   const label =
-    end.labels?.find((text) => text.startsWith('reserved:')) ?? end.labels?.find((text) => text.startsWith('cidr:'));
+    end.labels?.find((text) => text.startsWith('cidr:')) ?? end.labels?.find((text) => text.startsWith('reserved:'));
   if (label) return label.slice(label.indexOf(':') + 1);
   if (end.identity !== undefined) return RESERVED[end.identity] ?? `identity ${end.identity}`;
   return 'unknown';

@@ -1,0 +1,158 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { agentStatusText } from '../../src/cli/command/agent.ts';
+import { type Overview, percent, statusText } from '../../src/cli/status-text.ts';
+
+const NOW = Date.parse('2026-11-24T09:30:00Z');
+const plain = (_colour: string, text: string) => text;
+
+const HOST: Overview['hosts'][number] = {
+  name: 'web-1',
+  mode: 'enforce',
+  status: {
+    state: 'ready',
+    lastSeen: '2026-11-24T09:29:57Z',
+    policyAgeMs: 0,
+    appliedRevision: 42,
+    degraded: [],
+    agentVersion: '0.1.0',
+    kernel: '6.1.0',
+    features: {},
+    addresses: ['10.0.0.7'],
+    maps: [{ name: 'policy', entries: 40, maxEntries: 1000 }],
+    counters: {},
+    endpoints: 3,
+  },
+};
+const META = { uid: 'u', revision: 1, createdAt: '', updatedAt: '', updatedBy: 'uid:0' };
+const WORKLOAD: Overview['workloads'][number] = {
+  namespace: 'shop',
+  name: 'backend',
+  labels: {},
+  match: [{ systemdUnit: 'redis.service' }],
+  meta: META,
+  status: { identity: 65792, grade: 'firstPacket', spoofable: null, endpoints: 1, hosts: 1, conflicts: [], drifted: 0 },
+};
+const WELL: Overview = {
+  revision: 42,
+  hosts: [HOST],
+  workloads: [WORKLOAD],
+  policies: [],
+  unclaimed: 0,
+  dropped: [],
+  audited: [],
+  lost: 0,
+};
+
+const host = (status: Partial<typeof HOST.status>): Overview => ({
+  ...WELL,
+  hosts: [{ ...HOST, status: { ...HOST.status, ...status } }],
+});
+const workload = (status: Partial<typeof WORKLOAD.status>): Overview => ({
+  ...WELL,
+  workloads: [{ ...WORKLOAD, status: { ...WORKLOAD.status, ...status } }],
+});
+
+test('all is well: nothing to do', () => {
+  const { text, toDo } = statusText(WELL, NOW, plain);
+  assert.equal(toDo, []);
+  assert.is(
+    text,
+    [
+      'web-1  READY  revision 42 of 42  3 endpoints  agent 0.1.0  kernel 6.1.0  seen 3 s ago',
+      'all is well',
+      'policy     0 policies, revision 42',
+      'workloads  1 registered, 1 running',
+      'not named  nothing',
+      '15 min     denied 0, lost events 0',
+      'maps       policy 4 %',
+    ].join('\n'),
+  );
+});
+
+const TO_DO: readonly (readonly [string, Overview, string])[] = [
+  ['no host', { ...WELL, hosts: [] }, 'no agent has reported: sudo postern agent, or sudo postern standalone'],
+  [
+    'a silent agent',
+    host({ state: 'stale', lastSeen: '2026-11-24T09:20:00Z' }),
+    'web-1: its agent is silent for 10 min; its kernel goes on enforcing',
+  ],
+  [
+    'a revision that is not applied',
+    host({ appliedRevision: 41, policyAgeMs: 12_000 }),
+    'web-1: revision 42 not applied for 12 s',
+  ],
+  ['a degraded host', host({ degraded: ['SCTP: this kernel lacks it'] }), 'web-1: SCTP: this kernel lacks it'],
+  [
+    'a map that is nearly full',
+    host({ maps: [{ name: 'ipcache', entries: 95, maxEntries: 100 }] }),
+    'web-1: map ipcache is 95 % full',
+  ],
+  ['a conflict', workload({ conflicts: ['shop/other'] }), 'shop/backend: conflict with shop/other'],
+  [
+    'a drifted endpoint',
+    workload({ drifted: 1, hint: '1 of 3 runs outside its unit' }),
+    'shop/backend: 1 of 3 runs outside its unit',
+  ],
+];
+for (const [what, overview, expected] of TO_DO) {
+  test(`${what} is something to do`, () => {
+    const { text, toDo } = statusText(overview, NOW, plain);
+    assert.equal(toDo, [expected]);
+    assert.ok(text.includes(`TO DO 1    ${expected}`), text);
+  });
+}
+
+test('a host that is behind for a moment is nothing to do', () => {
+  assert.equal(statusText(host({ appliedRevision: 41, policyAgeMs: 300 }), NOW, plain).toDo, []);
+});
+
+test('a workload that matches nothing is named, and is nothing to do', () => {
+  const { text, toDo } = statusText(workload({ endpoints: 0 }), NOW, plain);
+  assert.equal(toDo, []);
+  assert.match(text, /1 registered, 0 running, 1 matching nothing \(shop\/backend\)/);
+});
+
+test('the pair that is denied most is named with its rule', () => {
+  const flow = (from: string, port: number) => ({
+    time: '',
+    event: 'deny' as const,
+    rule: 'default deny of cnp/shop/backend',
+    source: { workload: from },
+    destination: { workload: 'shop/backend', port },
+  });
+  const { text } = statusText(
+    { ...WELL, dropped: [flow('shop/a', 1), flow('shop/b', 2), flow('shop/b', 2)] },
+    NOW,
+    plain,
+  );
+  assert.match(text, /denied 3 \(top shop\/b -> shop\/backend:2, default deny of cnp\/shop\/backend\)/);
+});
+
+test('percent tells some from none', () => {
+  assert.equal([percent(0, 100), percent(1, 1000), percent(1, 100), percent(5, 0)], ['0 %', '<1 %', '1 %', '0 %']);
+});
+
+test('agent status shows every field that it is given, in words', () => {
+  const text = agentStatusText({
+    host: 'web-1',
+    appliedRevision: 42,
+    features: { ringbuf: true, sctp: false },
+    addresses: [],
+    maps: [{ name: 'policy', entries: 1, maxEntries: 10 }],
+    degraded: [],
+  });
+  assert.is(
+    text,
+    [
+      'host:              web-1',
+      'applied revision:  42',
+      'features:          ringbuf, sctp no',
+      'addresses:         -',
+      'maps:              policy 10 %',
+      'degraded:          no',
+    ].join('\n'),
+  );
+});
+
+test.run();
