@@ -4,7 +4,7 @@
  * hands out a private copy) and .rodata is a frozen copy.
  */
 import type { Btf } from '../btf/btf.ts';
-import type { Codec } from '../btf/codec.ts';
+import type { Codec, CodecOptions } from '../btf/codec.ts';
 import { codec } from '../btf/codec.ts';
 import { Mapping } from '../sys/mapping.ts';
 import type { MapHandle } from '../sys/object.ts';
@@ -18,13 +18,13 @@ export class GlobalData {
   #mapping: Mapping | undefined;
   #frozen = false;
 
-  constructor(handle: MapHandle, section: string, btf: Btf) {
+  constructor(handle: MapHandle, section: string, btf: Btf, options: CodecOptions) {
     this.#handle = handle;
     this.#section = section;
     const initial = handle.initialValue();
     this.#view = initial && new DataView(initial);
     if (!btf.has(section)) return;
-    for (const { type, offset } of btf.find(section).variables) this.#define(btf, type, offset);
+    for (const { type, offset } of btf.find(section).variables) this.#define(btf, type, offset, options);
   }
 
   /** The object is loaded: switch to the kernel's memory. */
@@ -44,11 +44,11 @@ export class GlobalData {
     if (!this.#frozen) this.#view = undefined;
   }
 
-  #define(btf: Btf, type: number, offset: number): void {
+  #define(btf: Btf, type: number, offset: number, options: CodecOptions): void {
     const variable = btf.type(type);
     let lazy: Codec<unknown> | undefined;
     const typed = (): Codec<unknown> => {
-      lazy ??= codec(btf, variable.type);
+      lazy ??= codec(btf, variable.type, options);
       return lazy;
     };
     Object.defineProperty(this.record, variable.name, {

@@ -5,6 +5,7 @@
 import { closeSync } from 'node:fs';
 import type { Codec } from '../btf/codec.ts';
 import { rawCodec, u32Codec } from '../btf/codec.ts';
+import type { MapCodecs } from '../btf/map-codecs.ts';
 import { BpfError, EEXIST, ENOENT } from '../sys/error.ts';
 import { mapInfo, objGet, objPin } from '../sys/info.ts';
 import type { Libbpf } from '../sys/libbpf.ts';
@@ -15,11 +16,6 @@ import { Mapping } from '../sys/mapping.ts';
 import type { MapHandle } from '../sys/object.ts';
 import type { RawMap } from './map-batch.ts';
 import { deleteBatch, nextKeys, rawBatches, updateBatch } from './map-batch.ts';
-
-export interface MapCodecs<K, V> {
-  readonly key: Codec<K>;
-  readonly value: Codec<V>;
-}
 
 export interface MapCreateOptions<K, V> extends MapCodecs<K, V> {
   readonly type: MapType;

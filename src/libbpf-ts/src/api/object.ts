@@ -2,12 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Btf } from '../btf/btf.ts';
-import type { Codec } from '../btf/codec.ts';
+import type { Codec, CodecOptions } from '../btf/codec.ts';
 import { codec } from '../btf/codec.ts';
-import type { OpenOptions } from '../sys/object.ts';
+import type { MapCodecs } from '../btf/map-codecs.ts';
 import { ObjectHandle } from '../sys/object.ts';
 import { GlobalData } from './global-data.ts';
-import type { MapCodecs } from './map.ts';
 import { BpfMap } from './map.ts';
 import { BpfProgram } from './program.ts';
 
@@ -31,6 +30,15 @@ export interface AnyShape {
   readonly data: Record<string, any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   readonly bss: Record<string, any>;
+}
+
+export interface OpenOptions extends CodecOptions {
+  /** Prefix of the names of the global data maps; default: the file's base name up to the first dot. */
+  readonly objectName?: string;
+  /** 0 (default): the verifier's log only when it rejects; 1, 2: always, see `BpfObject.loadLog`. */
+  readonly kernelLogLevel?: number;
+  /** Generated codecs by map name; maps not named here get codecs made from BTF. */
+  readonly codecs?: Readonly<Record<string, MapCodecs<unknown, unknown>>>;
 }
 
 export class BpfObject<S extends ObjectShape = AnyShape> implements Disposable {
@@ -62,20 +70,20 @@ export class BpfObject<S extends ObjectShape = AnyShape> implements Disposable {
   private constructor(bytes: Uint8Array, name: string, options: OpenOptions) {
     this.name = name;
     this.btf = Btf.fromObject(bytes);
-    this.#handle = new ObjectHandle(bytes, name, options);
+    this.#handle = new ObjectHandle(bytes, name, options.kernelLogLevel ?? 0);
     const definitions = new Map(this.btf.mapDefinitions().map((definition) => [definition.name, definition]));
     const maps: [BpfMap<unknown, unknown>, { readonly fd: number }][] = [];
     const sections = new Map<string, GlobalData>();
     for (const handle of this.#handle.maps) {
       const section = /\.(rodata|data|bss)(\..*)?$/.exec(handle.name)?.[0];
       if (section !== undefined && !definitions.has(handle.name)) {
-        sections.set(section, new GlobalData(handle, section, this.btf));
+        sections.set(section, new GlobalData(handle, section, this.btf, options));
         continue;
       }
       const { keyType = 0, valueType = 0 } = definitions.get(handle.name) ?? {};
-      const codecs: { key?: Codec<unknown>; value?: Codec<unknown> } = {};
-      if (keyType !== 0) codecs.key = codec(this.btf, keyType);
-      if (valueType !== 0) codecs.value = codec(this.btf, valueType);
+      const codecs: { key?: Codec<unknown>; value?: Codec<unknown> } = { ...options.codecs?.[handle.name] };
+      if (keyType !== 0) codecs.key ??= codec(this.btf, keyType, options);
+      if (valueType !== 0) codecs.value ??= codec(this.btf, valueType, options);
       maps.push([new BpfMap<unknown, unknown>(handle.name, handle, codecs), handle]);
     }
     this.#definitions = maps;

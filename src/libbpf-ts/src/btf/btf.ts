@@ -83,6 +83,7 @@ export interface MapDefinition {
   readonly keyType: number;
   readonly valueType: number;
   readonly keySize: number;
+  /** Maps in maps: 4, a map's fd to write, its id to read. */
   readonly valueSize: number;
 }
 
@@ -232,7 +233,7 @@ export class Btf {
         keyType,
         valueType,
         keySize: keyType ? this.sizeOf(keyType) : number('key_size'),
-        valueSize: valueType ? this.sizeOf(valueType) : number('value_size'),
+        valueSize: valueType ? this.sizeOf(valueType) : number('value_size') || (members.has('values') ? 4 : 0),
       };
     });
   }

@@ -17,6 +17,8 @@ export function setU64(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 4, Math.floor(value / 0x1_0000_0000), true);
 }
 
+export const setS64: typeof setU64 = setU64;
+
 /** char[size] up to the first NUL, as UTF-8. */
 export function getString(view: DataView, offset: number, size: number): string {
   const bytes = bufferOf(view);

@@ -11,7 +11,7 @@ export interface Codec<T> {
   /** Bytes. */
   readonly size: number;
   decode(view: DataView, offset: number): T;
-  /** Fields missing from `value` are an error, except union members; padding is left as it is. */
+  /** A field missing from `value` throws TypeError, except union members. Padding is left as it is. */
   encode(view: DataView, offset: number, value: T): void;
 }
 
@@ -107,6 +107,8 @@ function structCodec(shape: StructShape, options: CodecOptions): Codec<unknown> 
     const inner = bigint ? { ...options, u64: 'bigint' as const } : options;
     return { ...field, codec: field.bits ? bitCodec(field) : shapeCodec(field.shape, inner) };
   });
+  // Two members of a union share bytes: what the written one leaves uncovered must not be an earlier value's.
+  const clear = members.some((member) => member.optional);
   return erase<Record<string, unknown>>({
     size: shape.size,
     decode: (view, offset) => {
@@ -115,6 +117,7 @@ function structCodec(shape: StructShape, options: CodecOptions): Codec<unknown> 
       return value;
     },
     encode: (view, offset, value) => {
+      if (clear) setBytes(view, offset, shape.size, []);
       for (const member of members) {
         const field = value[member.name];
         if (field !== undefined) member.codec.encode(view, offset + member.offset, field);

@@ -7,13 +7,6 @@ import type { Pointer } from './libc.ts';
 import { LinkHandle } from './link.ts';
 import { Struct } from './opts.ts';
 
-export interface OpenOptions {
-  /** Prefix of the names of the global data maps; default: the file's base name up to the first dot. */
-  readonly objectName?: string;
-  /** 0 (default): the verifier's log only when it rejects; 1, 2: always, see `BpfObject.loadLog`. */
-  readonly kernelLogLevel?: number;
-}
-
 export class ObjectHandle {
   readonly name: string;
   readonly maps: readonly MapHandle[];
@@ -22,13 +15,11 @@ export class ObjectHandle {
   readonly #verbose: boolean;
 
   /** `bytes` is read once, during the constructor. */
-  constructor(bytes: Uint8Array, name: string, options: OpenOptions) {
+  constructor(bytes: Uint8Array, name: string, kernelLogLevel: number) {
     this.name = name;
-    this.#verbose = (options.kernelLogLevel ?? 0) > 0;
+    this.#verbose = kernelLogLevel > 0;
     // struct bpf_object_open_opts: object_name at 8, kernel_log_level at 72.
-    const opts = Struct.opts(80)
-      .string(8, name)
-      .u32(72, options.kernelLogLevel ?? 0);
+    const opts = Struct.opts(80).string(8, name).u32(72, kernelLogLevel);
     const lb = libbpf();
     const { value, errno, log } = captured(() => lb.bpf_object__open_mem(bytes, bytes.length, opts.bytes));
     opts.release();
