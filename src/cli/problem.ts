@@ -20,15 +20,35 @@ export function problemFailure(
   place?: (error: FieldError) => string | undefined,
 ): Failure {
   const problem = readProblem(answer);
-  const first =
-    problem?.detail ?? problem?.title ?? `the server answered ${answer.status} to ${request.method} ${request.path}`;
   const details = (problem?.errors ?? []).map((error) => `  ${fieldErrorText(error, place)}`);
-  if (problem?.hint) details.push(`hint: ${problem.hint}`);
+  const hint = hintOf(problem, request);
+  if (hint) details.push(`hint: ${hint}`);
   const retry = answer.headers['retry-after'];
   if (typeof retry === 'string') details.push(`hint: try again in ${retry} s`);
   if (answer.status >= 500 && problem?.requestId) details.push(`request id: ${problem.requestId}`);
   if (!problem && answer.text.trim() !== '') details.push(`  ${answer.text.trim().slice(0, 500)}`);
-  return new Failure(toExit(answer.status), first, details, answer.status);
+  return new Failure(toExit(answer.status), headline(problem) ?? silent(answer, request), details, answer.status);
+}
+
+/** The detail, without the first error when it repeats it: that one follows on a line of its own. */
+function headline(problem: Problem | undefined): string | undefined {
+  const text = problem?.detail ?? problem?.title;
+  const [error] = problem?.errors ?? [];
+  if (!text || !error) return text;
+  const repeated = text.indexOf(`: ${error.path === '' ? '' : `${error.path} `}${error.message}`);
+  return repeated > 0 ? text.slice(0, repeated) : text;
+}
+
+function silent(answer: Answer, request: Pick<Request, 'method' | 'path'>): string {
+  return `the server answered ${answer.status} to ${request.method} ${request.path}`;
+}
+
+/** The server hints in curl; where this program has the same, it says so in its own words. */
+function hintOf(problem: Problem | undefined, { path }: Pick<Request, 'path'>): string | undefined {
+  if (problem?.code === 'read-only') return "run it as root (sudo), or as the server's own user";
+  const [, noun] = /^\/v1\/(\w+)\/./.exec(path) ?? [];
+  if (problem?.code === 'not-found' && noun) return `postern get ${noun}`;
+  return problem?.hint;
 }
 
 /** `/match/0/process/args "[": message (allowed: a, b)` */
