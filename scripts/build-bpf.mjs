@@ -66,13 +66,22 @@ function generateSkeleton(root, generator, object, skeleton) {
   renameSync(`${skeleton}.${process.pid}`, skeleton);
 }
 
+/** Of all that the object and the skeleton are made from: commands, C sources, the generator. */
 function sourceHash(root, compile) {
   const hash = createHash('sha256').update(compile.filter((word) => !word.includes(root)).join('\0'));
-  const folder = join(root, 'bpf');
-  for (const name of readdirSync(folder, { recursive: true }).map(String).sort()) {
-    if (/\.[ch]$/.test(name)) hash.update(`\0${name}\0`).update(readFileSync(join(folder, name)));
-  }
+  const sources = [
+    ...filesBelow(root, 'bpf').filter((path) => /\.[ch]$/.test(path)),
+    ...filesBelow(root, 'src/libbpf-ts/src').filter((path) => /\/(btf\/.*|cli)\.ts$/.test(path)),
+  ];
+  for (const path of sources) hash.update(`\0${path}\0`).update(readFileSync(join(root, path)));
   return hash.digest('hex');
+}
+
+function filesBelow(root, folder) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { recursive: true })
+    .map((name) => `${folder}/${name}`)
+    .sort();
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
