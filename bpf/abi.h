@@ -167,7 +167,8 @@ struct proc {
 	__u8 pad[5];
 };
 
-enum cgroup_flag { CGROUP_USER_MANAGER = 1, CGROUP_SPOOFABLE = 2 };
+/* CGROUP_INSIDE_UNIT: it or one above is a .service or .scope, so the units below are not the system manager's. */
+enum cgroup_flag { CGROUP_INSIDE_UNIT = 1, CGROUP_SPOOFABLE = 2 };
 
 /* Effective label of a cgroup: its own or its nearest labelled ancestor's, by precedence. */
 struct cgroup_label {
@@ -342,8 +343,8 @@ struct config {
 	__u32 abi;
 	__u32 match_slot;
 	__u32 ip_slot;
-	__u32 any_head; /* clauses that neither an executable nor an argument indexes */
-	__u32 arg_patterns; /* number of argument patterns: 0 = do not read arguments */
+	__u32 any_head[2]; /* by slot: clauses that neither an executable nor an argument indexes */
+	__u32 arg_patterns[2]; /* by slot: number of argument patterns, 0 = arguments are not read */
 	__u32 root_dev; /* s_dev of the host's root file system */
 	__u32 root_is_top; /* 1 = nothing is mounted below it (no initramfs rootfs) */
 	__u32 revoke_gen;

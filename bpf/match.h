@@ -9,7 +9,7 @@
 
 #include "path.h"
 
-#define CHAIN_MAX 256
+#define CHAIN_MAX 4096
 #define ARGS_MAX 8192
 
 struct candidate {
@@ -52,7 +52,7 @@ static long clause_step(__u32 index, void *context)
 		return 1;
 	m->at = c->next;
 	if (c->rank <= m->rank)
-		return 0;
+		return 1; /* a chain is in falling rank */
 	if ((c->flags & CLAUSE_EXE) && c->exe != m->exe)
 		return 0;
 	if ((c->flags & CLAUSE_UID) && c->uid != m->uid)
@@ -72,7 +72,7 @@ static long clause_step(__u32 index, void *context)
 	m->rank = c->rank;
 	m->clause = at + 1;
 	m->flags = c->flags;
-	return 0;
+	return 1;
 }
 
 static __always_inline void match_chain(struct candidate *m, __u32 head)
@@ -187,7 +187,7 @@ static __always_inline void match_exec(struct candidate *m, const struct config 
 		return;
 	s->n_ids = 0;
 	s->n_heads = 0;
-	if (c->arg_patterns) {
+	if (c->arg_patterns[w.slot & 1]) {
 		w.at = BPF_CORE_READ(mm, arg_start);
 		w.end = BPF_CORE_READ(mm, arg_end);
 		bpf_loop(ARGS_MAX, arg_step, &w, 0);
@@ -196,7 +196,7 @@ static __always_inline void match_exec(struct candidate *m, const struct config 
 			*proc_flags |= PROC_ARGS_CUT;
 		}
 	}
-	match_chain(m, c->any_head);
+	match_chain(m, c->any_head[w.slot & 1]);
 	match_chain(m, exe_head);
 	bpf_loop(64, head_step, m, 0);
 	bpf_loop(64, clear_step, NULL, 0);

@@ -267,6 +267,17 @@ static __always_inline void cgroup_report(__u64 id, __u32 identity, __u8 level, 
 	event_submit(e);
 }
 
+/* x.service or x.scope */
+static __always_inline bool is_unit_name(struct scratch *s, __u32 length)
+{
+	__u64 tail = 0;
+
+	if (length < 8 || length > 253)
+		return false;
+	bpf_probe_read_kernel(&tail, sizeof(tail), &s->cgroup.text[(length - 8) & 255]);
+	return tail == 0x656369767265732eULL /* ".service" */ || tail >> 16 == 0x65706f63732eULL /* ".scope" */;
+}
+
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 {
@@ -301,11 +312,10 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 	__builtin_memset(s->cgroup.text, 0, sizeof(s->cgroup.text));
 	length = bpf_probe_read_kernel_str(s->cgroup.text, sizeof(s->cgroup.text), BPF_CORE_READ(cgrp, kn, name));
 	if (length > 0) {
-		if (!(s->label.flags & CGROUP_USER_MANAGER))
+		if (!(s->label.flags & CGROUP_INSIDE_UNIT))
 			cgroup_patterns(s, c->match_slot & 1, CGROUP_UNIT, length - 1, level);
-		/* "user@1000.service": below it a user names the units */
-		if (*(__u32 *)s->cgroup.text == 0x72657375 && s->cgroup.text[4] == '@')
-			s->label.flags |= CGROUP_USER_MANAGER;
+		if (is_unit_name(s, length - 1))
+			s->label.flags |= CGROUP_INSIDE_UNIT;
 	}
 	if (s->label.n_patterns) {
 		/* the clauses look the patterns up under the cgroup's own id */

@@ -1,0 +1,68 @@
+import type { ProgramClause } from '../core/match-program.ts';
+
+export const CGROUP_PATH = 1;
+export const CGROUP_UNIT = 2;
+/** NESTED_MAX of bpf/abi.h. */
+export const NESTED_MAX = 8;
+
+type Pattern = ProgramClause['cgroups'][number];
+
+export interface NumberedPattern {
+  readonly id: number;
+  readonly kind: number;
+  /** What the trie compares: the literal prefix; an exact pattern ends in NUL. */
+  readonly key: string;
+  readonly prefixLength: number;
+  readonly suffix: string;
+  /** Components of the path that it can match, 0 = any number. */
+  readonly level: number;
+  readonly exact: boolean;
+}
+
+/** Distinct cgroup patterns with their numbers, 1.. in order of first use. */
+export class CgroupPatterns {
+  readonly #byText = new Map<string, NumberedPattern>();
+
+  id(pattern: Pattern): number {
+    const text = [pattern.on, pattern.star, pattern.prefix, pattern.suffix].join('\0');
+    const known = this.#byText.get(text);
+    if (known !== undefined) return known.id;
+    const exact = pattern.star === 'none';
+    const segments = `${pattern.prefix}*${pattern.suffix}`.split('/').filter(Boolean).length;
+    const numbered: NumberedPattern = {
+      id: this.#byText.size + 1,
+      kind: pattern.on === 'path' ? CGROUP_PATH : CGROUP_UNIT,
+      key: exact ? `${pattern.prefix}\0` : pattern.prefix,
+      prefixLength: Buffer.byteLength(pattern.prefix),
+      suffix: exact ? '' : pattern.suffix,
+      level: pattern.on === 'path' && pattern.star === 'segment' ? segments : 0,
+      exact,
+    };
+    this.#byText.set(text, numbered);
+    return numbered.id;
+  }
+
+  all(): readonly NumberedPattern[] {
+    return [...this.#byText.values()];
+  }
+
+  /** One trie entry for each distinct key, with every pattern whose own key begins it: a trie returns only the longest. */
+  trie(): { kind: number; key: string; ids: number[] }[] {
+    return nested(this.all(), (pattern) => pattern.id);
+  }
+}
+
+/** Groups by (kind, key); each group also lists the groups whose key it begins with, shortest first. */
+export function nested<P extends { readonly kind: number; readonly key: string }, V>(
+  patterns: readonly P[],
+  value: (pattern: P) => V,
+): { kind: number; key: string; ids: V[] }[] {
+  const sorted = [...patterns].sort((a, b) => a.key.length - b.key.length);
+  const keys = new Map(patterns.map((pattern) => [`${pattern.kind}:${pattern.key}`, pattern]));
+  return [...keys.values()].map(({ kind, key }) => {
+    const ids = sorted.filter((other) => other.kind === kind && key.startsWith(other.key)).map(value);
+    if (ids.length > NESTED_MAX)
+      throw new RangeError(`More than ${NESTED_MAX} patterns begin like "${key}": the kernel cannot tell them apart`);
+    return { kind, key, ids };
+  });
+}

@@ -1,0 +1,255 @@
+import { parseAddress } from '../core/cidr.ts';
+import type { MatchProgram, ProgramClause } from '../core/match-program.ts';
+import { CgroupPatterns, nested } from './cgroup-patterns.ts';
+import type { DatapathMaps } from './maps.ts';
+import { hashPath } from './path-hash.ts';
+import { type Clause, ProcFlag } from './postern.skel.ts';
+
+/** CLAUSES_MAX and CGROUP_PATTERN_MAX of bpf/abi.h. */
+const CLAUSES_MAX = 8192;
+const CGROUP_PATTERN_MAX = 4096;
+const CLAUSE_EXE = 1;
+const CLAUSE_UID = 2;
+const CLAUSE_SPOOFABLE = 4;
+
+export interface SpecialExecutables {
+  readonly gateways: readonly string[];
+  readonly failsafe: readonly string[];
+}
+
+/**
+ * Writes a match program into the idle half of the match tables and flips. The kernel's clause numbers are those of
+ * `clauseOf`; a clause with several executables or cgroup patterns takes several records.
+ */
+export class MatchApplier {
+  readonly #maps: DatapathMaps;
+  #records: readonly ProgramClause[] = [];
+
+  constructor(maps: DatapathMaps) {
+    this.#maps = maps;
+  }
+
+  /** The clause behind a kernel's clause number (0 = none). */
+  clauseOf(number: number): ProgramClause | undefined {
+    return this.#records[number - 1];
+  }
+
+  /** The number under which the kernel would report this clause. */
+  numberOf(clause: ProgramClause): number {
+    return this.#records.indexOf(clause) + 1;
+  }
+
+  /** Throws RangeError if the program does not fit; then nothing has changed. */
+  apply(program: MatchProgram, special: SpecialExecutables): void {
+    const config = this.#maps.config.get(0)!;
+    const slot = 1 - config.match_slot;
+    const tables = new Tables(config.hash_key, slot, argUse(program.clauses));
+    for (const clause of program.clauses) tables.add(clause);
+    tables.addSpecial(special);
+    const records = [...tables.records];
+    for (const clause of program.late) if (!records.includes(clause)) records.push(clause);
+    if (records.length > CLAUSES_MAX) throw new RangeError(`${records.length} clauses, ${CLAUSES_MAX} fit`);
+    this.#clear(slot);
+    tables.write(this.#maps);
+    const any = [...config.any_head];
+    const args = [...config.arg_patterns];
+    any[slot] = tables.anyHead;
+    args[slot] = tables.argPatterns;
+    this.#maps.config.set(0, { ...this.#maps.config.get(0)!, any_head: any, arg_patterns: args });
+    this.#maps.config.set(0, { ...this.#maps.config.get(0)!, match_slot: slot });
+    this.#records = records;
+  }
+
+  #clear(slot: number): void {
+    const { exe_match, arg_match, arg_prefix, cgroup_match, listen_match } = this.#maps;
+    exe_match.deleteBatch([...exe_match.keys()].filter((key) => key.slot === slot));
+    arg_match.deleteBatch([...arg_match.keys()].filter((key) => key.slot === slot));
+    arg_prefix.deleteBatch([...arg_prefix.keys()].filter((key) => key.slot === slot));
+    cgroup_match.deleteBatch([...cgroup_match.keys()].filter((key) => key.slot === slot));
+    listen_match.deleteBatch([...listen_match.keys()].filter((key) => key.slot === slot));
+  }
+}
+
+interface ArgPattern {
+  readonly kind: number; // 0 exact, 1 prefix
+  readonly key: string;
+  readonly id: number;
+  head: number;
+}
+
+/** One slot's tables in memory. */
+class Tables {
+  readonly records: ProgramClause[] = [];
+  readonly #hashKey: bigint;
+  readonly #slot: number;
+  readonly #argUse: ReadonlyMap<string, number>;
+  readonly #clauses: Clause[] = [];
+  readonly #args = new Map<string, ArgPattern>();
+  readonly #cgroups = new CgroupPatterns();
+  readonly #cgroupHeads = new Map<number, number>();
+  readonly #exes = new Map<bigint, { head: number; flags: number }>();
+  readonly #listen = new Map<
+    string,
+    { addr: Uint8Array; port: number; protocol: number; clause: ProgramClause; number: number }
+  >();
+  anyHead = 0;
+
+  constructor(hashKey: bigint, slot: number, argUse: ReadonlyMap<string, number>) {
+    this.#hashKey = hashKey;
+    this.#slot = slot;
+    this.#argUse = argUse;
+  }
+
+  get argPatterns(): number {
+    return this.#args.size;
+  }
+
+  add(clause: ProgramClause): void {
+    if (clause.kind === 'listen') return this.#addListen(clause);
+    const cgroups = clause.cgroups.map((pattern) => this.#cgroups.id(pattern));
+    if (clause.kind === 'cgroup') {
+      for (const id of cgroups)
+        this.#cgroupHeads.set(id, this.#record(clause, { cgroups, next: this.#cgroupHeads.get(id) ?? 0 }));
+      return;
+    }
+    const args = clause.args.map((arg) => this.#arg(arg));
+    const index = this.#rarest(args);
+    for (const exe of clause.exes ?? [undefined]) {
+      const hash = exe === undefined ? undefined : hashPath(this.#hashKey, exe);
+      const parts = { exe: hash, args: args.map((arg) => arg.id), cgroups };
+      if (index !== undefined) index.head = this.#record(clause, { ...parts, next: index.head });
+      else if (hash !== undefined) {
+        const entry = this.#exe(hash);
+        entry.head = this.#record(clause, { ...parts, next: entry.head });
+      } else this.anyHead = this.#record(clause, { ...parts, next: this.anyHead });
+    }
+  }
+
+  addSpecial({ gateways, failsafe }: SpecialExecutables): void {
+    for (const path of gateways) this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_GATEWAY;
+    for (const path of failsafe) this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_FAILSAFE;
+  }
+
+  write(maps: DatapathMaps): void {
+    const slot = this.#slot;
+    const byKey = nested(
+      [...this.#args.values()].filter((arg) => arg.kind === 1),
+      (arg) => arg,
+    );
+    const trie = this.#cgroups.trie();
+    maps.clauses.updateBatch(this.#clauses.map((clause, i) => [slot * CLAUSES_MAX + i, clause] as const));
+    maps.exe_match.updateBatch([...this.#exes].map(([hash, value]) => [{ hash, slot, pad: 0 }, value] as const));
+    maps.arg_match.updateBatch(
+      [...this.#args.values()]
+        .filter((arg) => arg.kind === 0)
+        .map(
+          (arg) =>
+            [
+              { slot, text: arg.key },
+              { pattern: arg.id, head: arg.head },
+            ] as const,
+        ),
+    );
+    for (const { key, ids } of byKey)
+      maps.arg_prefix.set(
+        { prefixlen: 8 + 8 * Buffer.byteLength(key), slot, text: key },
+        { n: ids.length, patterns: padded(ids.map((arg) => arg.id)), heads: padded(ids.map((arg) => arg.head)) },
+      );
+    for (const pattern of this.#cgroups.all())
+      maps.cgroup_pattern.set(slot * CGROUP_PATTERN_MAX + pattern.id, {
+        head: this.#cgroupHeads.get(pattern.id) ?? 0,
+        prefix_length: pattern.prefixLength,
+        suffix_length: Buffer.byteLength(pattern.suffix),
+        level: pattern.level,
+        exact: pattern.exact ? 1 : 0,
+        pad: new Uint8Array(7),
+        suffix: pattern.suffix,
+      });
+    for (const { kind, key, ids } of trie)
+      maps.cgroup_match.set(
+        { prefixlen: 16 + 8 * Buffer.byteLength(key), slot, kind, text: key.replace(/\0$/, '') },
+        { n: ids.length, patterns: padded(ids) },
+      );
+    maps.listen_match.updateBatch(
+      [...this.#listen.values()].map(
+        ({ addr, port, protocol, clause, number }) =>
+          [
+            { addr, port, protocol, slot },
+            { identity: clause.identity, rank: clause.rank, clause: number, pad: 0 },
+          ] as const,
+      ),
+    );
+  }
+
+  #addListen(clause: ProgramClause): void {
+    const number = this.#record(clause, { cgroups: [], next: 0 });
+    for (const pattern of clause.listen ?? []) {
+      const addr = pattern.address === undefined ? new Uint8Array(16) : parseAddress(pattern.address)!;
+      for (let port = pattern.from; port <= pattern.to; port++) {
+        const key = `${pattern.protocol} ${pattern.address ?? ''} ${port}`;
+        // clauses come by rank ascending: the later one wins
+        this.#listen.set(key, { addr, port, protocol: pattern.protocol, clause, number });
+      }
+    }
+  }
+
+  #record(
+    clause: ProgramClause,
+    parts: { exe?: bigint | undefined; args?: readonly number[]; cgroups: readonly number[]; next: number },
+  ): number {
+    const flags =
+      (parts.exe === undefined ? 0 : CLAUSE_EXE) |
+      (clause.uid === undefined ? 0 : CLAUSE_UID) |
+      (clause.spoofable === null ? 0 : CLAUSE_SPOOFABLE);
+    this.#clauses.push({
+      exe: parts.exe ?? 0n,
+      identity: clause.identity,
+      rank: clause.rank,
+      uid: clause.uid ?? 0,
+      next: parts.next,
+      args: padded(parts.args ?? []),
+      cgroups: [parts.cgroups[0] ?? 0, parts.cgroups[1] ?? 0],
+      flags,
+      pad: new Uint8Array(7),
+    });
+    this.records.push(clause);
+    return this.records.length;
+  }
+
+  #arg(pattern: { text: string; prefix: boolean }): ArgPattern {
+    const kind = pattern.prefix ? 1 : 0;
+    const text = `${kind}${pattern.text}`;
+    let known = this.#args.get(text);
+    if (known === undefined) {
+      known = { kind, key: pattern.text, id: this.#args.size + 1, head: 0 };
+      this.#args.set(text, known);
+    }
+    return known;
+  }
+
+  /** The argument that the fewest clauses want: its chain is the shortest. */
+  #rarest(args: readonly ArgPattern[]): ArgPattern | undefined {
+    const use = (arg: ArgPattern): number => this.#argUse.get(`${arg.kind}${arg.key}`) ?? 0;
+    return [...args].sort((a, b) => use(a) - use(b))[0];
+  }
+
+  #exe(hash: bigint): { head: number; flags: number } {
+    let entry = this.#exes.get(hash);
+    if (entry === undefined) this.#exes.set(hash, (entry = { head: 0, flags: 0 }));
+    return entry;
+  }
+}
+
+function argUse(clauses: readonly ProgramClause[]): Map<string, number> {
+  const use = new Map<string, number>();
+  for (const { args } of clauses)
+    for (const { text, prefix } of args) {
+      const key = `${prefix ? 1 : 0}${text}`;
+      use.set(key, (use.get(key) ?? 0) + 1);
+    }
+  return use;
+}
+
+function padded(numbers: readonly number[]): number[] {
+  return Array.from({ length: 8 }, (_, i) => numbers[i] ?? 0);
+}

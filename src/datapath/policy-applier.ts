@@ -1,0 +1,234 @@
+import type { CompiledDirection, CompiledIdentity } from '../core/compile.ts';
+import { type AddressIdentity, AddressSlots } from './address-slots.ts';
+import type { DatapathMaps } from './maps.ts';
+import { PortTables } from './port-tables.ts';
+import type { IdentCfg, L3Key, L3Val } from './postern.skel.ts';
+import type { RuleTable } from './rule-table.ts';
+
+const INGRESS = 1;
+const EGRESS = 2;
+const IDENT_INGRESS = 1;
+const IDENT_EGRESS = 2;
+
+export interface PolicyChange {
+  /** Desired state of identities that changed; undefined = no longer enforced. */
+  readonly changed: ReadonlyMap<number, CompiledIdentity | undefined>;
+  /** All prefixes with an identity. */
+  readonly addresses: readonly AddressIdentity[];
+}
+
+export interface Applied {
+  /** Highest generation that an identity now carries. */
+  readonly generation: number;
+  readonly flipped: number;
+}
+
+/** The change does not fit: nothing was written. */
+export class CapacityError extends Error {
+  readonly map: string;
+  constructor(map: string, wanted: number, limit: number) {
+    super(`Map "${map}" is too small: ${wanted} entries wanted, ${limit} fit`);
+    this.name = 'CapacityError';
+    this.map = map;
+  }
+}
+
+/**
+ * Makes the kernel's policy equal to the compiled one, in this order: count (does it fit?), new port tables, idle slots,
+ * idle address slot, then one 8-byte store per identity, those that lose rights first. What the old slots held is
+ * removed by `sweep()`, a moment later: a program that read the old word may still be using it.
+ */
+export class PolicyApplier {
+  readonly #maps: DatapathMaps;
+  readonly #addresses: AddressSlots;
+  readonly #tables: PortTables;
+  /** What the active slot of each identity holds: key text → value. */
+  readonly #active = new Map<number, { cfg: IdentCfg; entries: Map<string, L3Val> }>();
+  readonly #stale: L3Key[] = [];
+  readonly #l4 = new Set<number>();
+  #generation = 0;
+
+  constructor(maps: DatapathMaps, rules: RuleTable) {
+    this.#maps = maps;
+    this.#addresses = new AddressSlots(maps);
+    this.#tables = new PortTables(rules);
+    for (const [id, cfg] of maps.ident_cfg.entriesBatch()) {
+      this.#active.set(id, { cfg, entries: new Map() });
+      this.#generation = Math.max(this.#generation, cfg.gen);
+    }
+    for (const [key, value] of maps.policy_l3.entriesBatch()) {
+      const identity = this.#active.get(key.local);
+      if (identity !== undefined && identity.cfg.slot === key.slot) identity.entries.set(entryText(key), value);
+      else this.#stale.push(key);
+    }
+    for (const key of maps.policy_l4.keys()) this.#l4.add(key.table);
+  }
+
+  /** Identities that the kernel enforces now, also those of an earlier run of the agent. */
+  get enforced(): ReadonlySet<number> {
+    return new Set(this.#active.keys());
+  }
+
+  apply({ changed, addresses }: PolicyChange): Applied {
+    this.sweep();
+    const plans = [...changed].map(([id, compiled]) => this.#plan(id, compiled)).filter((plan) => plan !== undefined);
+    this.#requireRoom(plans, addresses.length);
+    const ipSlot = this.#addresses.prepare(addresses);
+    for (const plan of plans) this.#fill(plan);
+    if (ipSlot !== undefined) {
+      const planned = new Set(plans.map((plan) => plan.id));
+      for (const [id, { cfg }] of this.#active)
+        if (!planned.has(id)) plans.push({ id, flags: cfg.flags, loses: false, moves: true });
+    }
+    plans.sort((a, b) => Number(b.loses) - Number(a.loses));
+    for (const plan of plans) this.#flip(plan, ipSlot ?? this.#addresses.active);
+    if (ipSlot !== undefined) this.#addresses.flip(ipSlot);
+    return { generation: this.#generation, flipped: plans.length };
+  }
+
+  /** Removes what the flips left behind. Call it some milliseconds after `apply`. */
+  sweep(): void {
+    if (this.#stale.length > 0) this.#maps.policy_l3.deleteBatch(this.#stale.splice(0));
+    this.#addresses.sweep();
+    const used = new Set<number>();
+    for (const { entries } of this.#active.values()) for (const value of entries.values()) used.add(value.table);
+    const unused = [...this.#l4].filter((table) => !used.has(table));
+    if (unused.length === 0) return;
+    const gone = new Set(unused);
+    const foreign = unused.some((table) => this.#tables.entries(table).length === 0); // of an earlier run
+    const keys = foreign
+      ? [...this.#maps.policy_l4.keys()].filter((key) => gone.has(key.table))
+      : unused.flatMap((table) => this.#tables.entries(table).map(([key]) => key));
+    this.#maps.policy_l4.deleteBatch(keys);
+    for (const table of unused) this.#l4.delete(table);
+  }
+
+  #plan(id: number, compiled: CompiledIdentity | undefined): Plan | undefined {
+    const active = this.#active.get(id);
+    const flags = (compiled?.ingress.enforced ? IDENT_INGRESS : 0) | (compiled?.egress.enforced ? IDENT_EGRESS : 0);
+    if (flags === 0 || compiled === undefined)
+      return active === undefined ? undefined : { id, flags: 0, loses: false, moves: false };
+    const slot = active === undefined ? 0 : 1 - active.cfg.slot;
+    const entries = new Map<string, readonly [L3Key, L3Val]>();
+    this.#direction(entries, id, slot, INGRESS, compiled.ingress);
+    this.#direction(entries, id, slot, EGRESS, compiled.egress);
+    if (active !== undefined && active.cfg.flags === flags && sameEntries(active.entries, entries)) return undefined;
+    const loses = active === undefined || (flags & ~active.cfg.flags) !== 0 || lostSomething(active.entries, entries);
+    return { id, flags, slot, entries, loses, moves: false };
+  }
+
+  #direction(
+    into: Map<string, readonly [L3Key, L3Val]>,
+    local: number,
+    slot: number,
+    direction: number,
+    compiled: CompiledDirection,
+  ): void {
+    if (!compiled.enforced) return;
+    for (const [remote, table] of compiled.peers) {
+      const key = { local, remote, direction, slot, pad: 0 };
+      into.set(entryText(key), [key, { ...this.#tables.value(table), pad: new Uint8Array(3) }]);
+    }
+  }
+
+  #requireRoom(plans: readonly Plan[], addresses: number): void {
+    let l3 = 0;
+    for (const { entries } of this.#active.values()) l3 += entries.size;
+    for (const plan of plans) l3 += plan.entries?.size ?? 0;
+    check('policy_l3', l3, this.#maps.policy_l3.maxEntries);
+    const tables = new Set(this.#l4);
+    let l4 = 0;
+    for (const plan of plans)
+      for (const [, value] of plan.entries?.values() ?? []) if (value.table !== 0) tables.add(value.table);
+    for (const table of tables) l4 += this.#tables.entries(table).length;
+    check('policy_l4', l4, this.#maps.policy_l4.maxEntries);
+    check('ip_cidr', addresses * 2, this.#maps.ip_cidr.maxEntries);
+    check('ident_cfg', this.#active.size + plans.length, this.#maps.ident_cfg.maxEntries);
+  }
+
+  #fill({ entries }: Plan): void {
+    if (entries === undefined) return;
+    for (const [, value] of entries.values()) {
+      if (value.table === 0 || this.#l4.has(value.table)) continue;
+      this.#maps.policy_l4.updateBatch(this.#tables.entries(value.table));
+      this.#l4.add(value.table);
+    }
+    this.#maps.policy_l3.updateBatch(entries.values());
+  }
+
+  #flip(plan: Plan, ipSlot: number): void {
+    const before = this.#active.get(plan.id);
+    const generation = ++this.#generation;
+    if (plan.moves && before !== undefined) {
+      before.cfg = { ...before.cfg, gen: generation, ip_slot: ipSlot };
+      this.#maps.ident_cfg.set(plan.id, before.cfg);
+      return;
+    }
+    if (before !== undefined)
+      for (const text of before.entries.keys()) this.#stale.push(entryKey(plan.id, before.cfg.slot, text));
+    if (plan.entries === undefined) {
+      this.#maps.ident_cfg.delete(plan.id);
+      this.#active.delete(plan.id);
+      return;
+    }
+    const cfg: IdentCfg = { gen: generation, slot: plan.slot ?? 0, ip_slot: ipSlot, flags: plan.flags, pad: 0 };
+    this.#maps.ident_cfg.set(plan.id, cfg);
+    const entries = new Map([...plan.entries].map(([text, [, value]]) => [text, value]));
+    this.#active.set(plan.id, { cfg, entries });
+  }
+}
+
+interface Plan {
+  readonly id: number;
+  readonly flags: number;
+  readonly slot?: number;
+  /** Absent = the identity is no longer enforced, or only moves to another address slot. */
+  readonly entries?: ReadonlyMap<string, readonly [L3Key, L3Val]>;
+  readonly loses: boolean;
+  readonly moves: boolean;
+}
+
+function entryText(key: { direction: number; remote: number }): string {
+  return `${key.direction}:${key.remote}`;
+}
+
+function entryKey(local: number, slot: number, text: string): L3Key {
+  const [direction, remote] = text.split(':').map(Number);
+  return { local, remote: remote!, direction: direction!, slot, pad: 0 };
+}
+
+function sameEntries(
+  active: ReadonlyMap<string, L3Val>,
+  wanted: ReadonlyMap<string, readonly [L3Key, L3Val]>,
+): boolean {
+  if (active.size !== wanted.size) return false;
+  for (const [text, [, value]] of wanted) {
+    const before = active.get(text);
+    if (
+      before === undefined ||
+      before.table !== value.table ||
+      before.rule !== value.rule ||
+      before.verdict !== value.verdict
+    )
+      return false;
+  }
+  return true;
+}
+
+/** Whether some peer might have lost a right: cautious, only the order of flips depends on it. */
+function lostSomething(
+  active: ReadonlyMap<string, L3Val>,
+  wanted: ReadonlyMap<string, readonly [L3Key, L3Val]>,
+): boolean {
+  for (const [text, before] of active) {
+    const after = (wanted.get(text) ?? wanted.get(`${text.split(':')[0]}:0`))?.[1];
+    if (after === undefined) continue; // the direction is no longer enforced
+    if (after.table !== before.table || after.verdict !== before.verdict)
+      if (after.table !== 0 || after.verdict !== 1) return true;
+  }
+  return false;
+}
+
+function check(map: string, wanted: number, limit: number): void {
+  if (wanted > limit) throw new CapacityError(map, wanted, limit);
+}

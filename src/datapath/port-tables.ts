@@ -1,0 +1,87 @@
+import type { PortTable } from '../core/policy-table.ts';
+import { portPrefixes } from '../core/port-prefix.ts';
+import { contentHash } from './hash.ts';
+import type { L4Key, L4Val } from './postern.skel.ts';
+import type { RuleTable } from './rule-table.ts';
+
+export const POLICY_ALLOW = 1;
+export const POLICY_DENY = 2;
+export const POLICY_DEFAULT_DENY = 3;
+
+/** What policy_l3 holds for one peer: inline, or a reference to a table of policy_l4. */
+export interface PeerValue {
+  /** 0 = inline. */
+  readonly table: number;
+  readonly rule: number;
+  readonly verdict: number;
+}
+
+export type L4Entry = readonly [L4Key, L4Val];
+
+/**
+ * Port tables as numbered, immutable sets of policy_l4 entries, shared by all peers that answer alike. A number depends
+ * on the content; tables that no peer refers to any more are removed after the flip.
+ */
+export class PortTables {
+  readonly #byTable = new WeakMap<PortTable, PeerValue>();
+  readonly #entries = new Map<number, readonly L4Entry[]>();
+  readonly #numbers = new Map<string, number>();
+  readonly #rules: RuleTable;
+
+  constructor(rules: RuleTable) {
+    this.#rules = rules;
+  }
+
+  /** The value for a peer with this table. The entries of its number are in `entries()`. */
+  value(table: PortTable): PeerValue {
+    const known = this.#byTable.get(table);
+    if (known !== undefined) return known;
+    const fallback = this.#answer(table.fallback);
+    const value = table.entries.length === 0 ? { table: 0, ...fallback } : { table: this.#intern(table), ...fallback };
+    this.#byTable.set(table, value);
+    return value;
+  }
+
+  entries(number: number): readonly L4Entry[] {
+    return this.#entries.get(number) ?? [];
+  }
+
+  #intern(table: PortTable): number {
+    const build = (number: number): L4Entry[] => [
+      l4(number, 32, 0, 0, this.#answer(table.fallback)),
+      ...table.entries.flatMap((entry) =>
+        portPrefixes(entry.from, entry.to).map(({ port, prefixLength }) =>
+          l4(number, 40 + prefixLength, entry.protocol, port, this.#answer(entry)),
+        ),
+      ),
+    ];
+    const content = JSON.stringify(build(0));
+    const known = this.#numbers.get(content);
+    if (known !== undefined) return known;
+    let number = contentHash(content);
+    while (this.#entries.has(number)) number = (number + 1) >>> 0 || 1;
+    this.#numbers.set(content, number);
+    this.#entries.set(number, build(number));
+    return number;
+  }
+
+  #answer(answer: PortTable['fallback']): { rule: number; verdict: number } {
+    const isDefault = answer.verdict === 'deny' && (answer.rules[0] ?? '').startsWith('default deny');
+    const verdict = answer.verdict === 'allow' ? POLICY_ALLOW : isDefault ? POLICY_DEFAULT_DENY : POLICY_DENY;
+    return { rule: this.#rules.number(answer.rules), verdict };
+  }
+}
+
+function l4(
+  table: number,
+  prefixlen: number,
+  protocol: number,
+  port: number,
+  answer: { rule: number; verdict: number },
+): L4Entry {
+  const portBe = Uint8Array.of(port >> 8, port & 0xff);
+  return [
+    { prefixlen, table, protocol, port_be: portBe, pad: 0 },
+    { ...answer, pad: new Uint8Array(3) },
+  ];
+}
