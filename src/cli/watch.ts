@@ -13,11 +13,11 @@ export async function listAll<T>(
   let cursor: string | undefined;
   let revision = 0;
   do {
-    const pageQuery = cursor === undefined ? query : [...query, ['cursor', cursor] as const];
-    const page = await client.json<ListOf<T>>({ method: 'GET', path, query: pageQuery });
-    items.push(...page.items);
-    if (cursor === undefined) revision = page.revision;
-    cursor = page.next;
+    const page = cursor === undefined ? [] : [['cursor', cursor] as const];
+    const answer = await client.json<ListOf<T>>({ method: 'GET', path, query: [...query, ['limit', '1000'], ...page] });
+    items.push(...answer.items);
+    if (cursor === undefined) revision = answer.revision;
+    cursor = answer.next;
   } while (cursor !== undefined);
   return { items, revision };
 }

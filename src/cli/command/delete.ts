@@ -1,5 +1,4 @@
 /** `postern delete …` and `postern NOUN delete`. By name without a question; by selector only after a yes. */
-import type { Workload } from '../../api/workload.ts';
 import type { Call, Command, Flag } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import { type ObjectRef, refsOfDocument } from '../document-ref.ts';
@@ -63,6 +62,11 @@ export const DELETE: Command = {
   },
 };
 
+/** Whether its objects may be deleted by label. */
+export function isSelectable(noun: Noun): boolean {
+  return noun.word === 'workload' || noun.word === 'policy';
+}
+
 export function deleteObjects(noun: Noun, call: Call): Promise<number> {
   return deleteOf(noun, call.args, call);
 }
@@ -83,9 +87,9 @@ async function deleteOf(noun: Noun, refs: readonly string[], call: Call): Promis
     );
   }
   if (refs.length > 0) throw new Failure(2, `either --selector or names, not both ("${refs[0]}")`);
-  if (noun.word !== 'workload') throw new Failure(2, `${noun.plural} are not chosen by --selector`);
-  const { items } = await listAll<Workload>(call.server, noun.path, [['labelSelector', selector]]);
-  const found = items.map((workload) => ({ noun, ref: `${workload.namespace}/${workload.name}` }));
+  if (!isSelectable(noun)) throw new Failure(2, `${noun.plural} are not chosen by --selector`);
+  const { items } = await listAll<never>(call.server, noun.path, [['labelSelector', selector]]);
+  const found = items.map((item) => ({ noun, ref: noun.refOf(item) }));
   if (found.length === 0) {
     call.out.note(`no ${noun.plural} like that`);
     return 0;

@@ -1,5 +1,6 @@
 /** `postern get …`, and `postern NOUN list|get`: tables, cards, JSON, YAML, and --watch. */
 
+import { POLICY_KINDS } from '../../api/policy.ts';
 import { nearest } from '../../core/nearest.ts';
 import type { Call, Command, Flag } from '../command.ts';
 import { Failure } from '../failure.ts';
@@ -23,6 +24,7 @@ const NAMESPACE: Flag = {
   complete: 'namespace',
 };
 const HOST: Flag = { name: 'host', value: 'NAME', summary: 'only of this host', complete: 'host' };
+const KIND: Flag = { name: 'kind', value: 'KIND', choices: POLICY_KINDS, summary: 'only policies of this kind' };
 const WORKLOAD: Flag = {
   name: 'workload',
   value: 'NAMESPACE/NAME',
@@ -32,7 +34,7 @@ const WORKLOAD: Flag = {
 
 export const LIST_FLAGS: Readonly<Record<NounWord, readonly Flag[]>> = {
   workload: [NAMESPACE, SELECTOR, WATCH],
-  policy: [NAMESPACE, WATCH],
+  policy: [NAMESPACE, KIND, SELECTOR, WATCH],
   endpoint: [HOST, WORKLOAD, WATCH],
   identity: [SELECTOR, WATCH],
   host: [WATCH],
@@ -46,7 +48,7 @@ export const GET: Command = {
     { name: 'NOUN', complete: 'noun' },
     { name: 'NAME', optional: true, many: true },
   ],
-  flags: [NAMESPACE, SELECTOR, HOST, WATCH],
+  flags: [NAMESPACE, SELECTOR, KIND, HOST, WORKLOAD, WATCH],
   help: `NOUN is one of: ${NOUNS.map((noun) => noun.plural).join(', ')}; or the name of a policy, such as cnp/shop/backend.`,
   examples: [
     ['postern get workloads', 'all workloads'],
@@ -143,6 +145,7 @@ function toQuery(noun: Noun, call: Call): [string, string][] {
 const PARAMETERS = [
   ['namespace', 'namespace'],
   ['selector', 'labelSelector'],
+  ['kind', 'kind'],
   ['host', 'host'],
   ['workload', 'workload'],
 ] as const;

@@ -1,7 +1,7 @@
 /** list, get, put, delete of every noun, made from the rows of noun.ts. */
 import type { Call, Command } from '../command.ts';
 import { NOUNS, type Noun } from '../noun.ts';
-import { DELETE_FLAGS, deleteObjects } from './delete.ts';
+import { DELETE_FLAGS, deleteObjects, isSelectable } from './delete.ts';
 import { getObject, LIST_FLAGS, listObjects } from './get.ts';
 import { PUT_FLAGS, putObject } from './put.ts';
 import { WORKLOAD_FLAGS } from './workload-flags.ts';
@@ -46,7 +46,7 @@ function getCommand(noun: Noun): Command {
 }
 
 function deleteCommand(noun: Noun): Command {
-  const byLabel = noun.word === 'workload';
+  const byLabel = isSelectable(noun);
   return {
     path: [noun.word, 'delete'],
     summary: `Delete ${noun.plural} by name${byLabel ? ' or by label' : ''}`,
@@ -55,7 +55,7 @@ function deleteCommand(noun: Noun): Command {
     examples: [
       [`postern ${noun.word} delete ${noun.example}`, 'one, without a question'],
       ...(byLabel
-        ? [["postern workload delete --selector 'app in (a,b)' --yes", 'all that have such a label'] as const]
+        ? [[`postern ${noun.word} delete --selector 'app in (a,b)' --yes`, 'all that have such a label'] as const]
         : []),
     ],
     run: (call) => deleteObjects(noun, call),
