@@ -340,6 +340,8 @@ struct syn_val {
 
 struct config {
 	__u64 hash_key;
+	__u64 scope; /* id of the cgroup below which processes are named, 0 = all */
+	__u64 netns; /* written by iter host_root: netns cookie of its reader */
 	__u32 abi;
 	__u32 match_slot;
 	__u32 ip_slot;
@@ -347,7 +349,8 @@ struct config {
 	__u32 arg_patterns[2]; /* by slot: number of argument patterns, 0 = arguments are not read */
 	__u32 root_dev; /* s_dev of the host's root file system */
 	__u32 root_is_top; /* 1 = nothing is mounted below it (no initramfs rootfs) */
-	__u32 revoke_gen;
+	__u32 round; /* of backfill */
+	__u32 scope_level;
 };
 
 enum counter {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * iterate.bpf.c: programs that the agent runs by reading an iterator.
- *   host_root     the file system of the agent's own root, for path.h
+ *   host_root     the file system of the agent's own root, for path.h, and the cookie of its network namespace
  *   backfill      every inet socket that a process holds: label, listener entry, direction (also sockets older than the agent)
  *   revoke_tcp    judges every connection again and destroys those that lost their right
  */
@@ -18,7 +18,10 @@ int host_root(struct bpf_iter__task *ctx)
 	struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 	struct config *c = config_get();
 
-	if (!c || c->root_dev)
+	if (!c)
+		return 0;
+	c->netns = BPF_CORE_READ(me, nsproxy, net_ns, net_cookie);
+	if (c->root_dev)
 		return 0;
 	c->root_is_top = BPF_CORE_READ(m, mnt_parent) == m;
 	c->root_dev = BPF_CORE_READ(m, mnt.mnt_sb, s_dev);
@@ -95,7 +98,7 @@ int backfill(struct bpf_iter__task_file *ctx)
 	}
 	if (!info->netns)
 		info->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
-	epoch = c->revoke_gen;
+	epoch = c->round;
 	/* several holders of one socket: a labelled one names it, the first of a round clears what was */
 	if (l.identity || info->pad != epoch)
 		sk_label(info, &l);

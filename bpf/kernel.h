@@ -69,8 +69,12 @@ struct user_namespace {
 struct mnt_namespace {
 	struct user_namespace *user_ns;
 };
+struct net {
+	__u64 net_cookie;
+};
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
 };
 struct fs_struct {
 	struct path root;
@@ -136,9 +140,6 @@ struct in6_addr {
 	union {
 		__u8 u6_addr8[16];
 	} in6_u;
-};
-struct net {
-	__u64 net_cookie;
 };
 typedef struct {
 	struct net *net;

@@ -25,6 +25,12 @@ static __always_inline __u64 cgroup_id(struct cgroup *cgrp)
 	return BPF_CORE_READ(cgrp, kn, id);
 }
 
+/* Several agents on one machine (a fleet under test) each name what is below their own cgroup. */
+static __always_inline bool in_scope(const struct config *c)
+{
+	return !c->scope || bpf_get_current_ancestor_cgroup_id(c->scope_level) == c->scope;
+}
+
 static __always_inline void proc_store(__u32 tgid, struct proc *p)
 {
 	if (bpf_map_update_elem(&proc, &tgid, p, BPF_ANY))
@@ -94,7 +100,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	__u8 flags = 0;
 	bool host_mounts;
 
-	if (!c)
+	if (!c || !in_scope(c))
 		return 0;
 	m.slot = c->match_slot;
 	m.uid = BPF_CORE_READ(task, cred, euid.val);

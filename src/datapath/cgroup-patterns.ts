@@ -46,10 +46,37 @@ export class CgroupPatterns {
     return [...this.#byText.values()];
   }
 
+  /** What on_mkdir finds for a cgroup and those above it. */
+  met(path: string): number[] {
+    const ids = new Set<number>();
+    const components = path.split('/').filter(Boolean);
+    let insideUnit = false;
+    for (const [index, name] of components.entries()) {
+      const whole = components.slice(0, index + 1).join('/');
+      for (const pattern of this.#byText.values()) {
+        if (pattern.kind === CGROUP_UNIT && insideUnit) continue;
+        if (meets(pattern, pattern.kind === CGROUP_UNIT ? name : whole, index + 1)) ids.add(pattern.id);
+      }
+      insideUnit ||= isUnitName(name);
+    }
+    return [...ids];
+  }
+
   /** One trie entry for each distinct key, with every pattern whose own key begins it: a trie returns only the longest. */
   trie(): { kind: number; key: string; ids: number[] }[] {
     return nested(this.all(), (pattern) => pattern.id);
   }
+}
+
+/** Below such a cgroup somebody else than the system manager names the units. */
+export function isUnitName(name: string): boolean {
+  return name.endsWith('.service') || name.endsWith('.scope');
+}
+
+function meets(pattern: NumberedPattern, text: string, level: number): boolean {
+  if (pattern.level !== 0 && pattern.level !== level) return false;
+  if (!`${text}\0`.startsWith(pattern.key)) return false;
+  return pattern.exact || (text.endsWith(pattern.suffix) && text.length >= pattern.key.length + pattern.suffix.length);
 }
 
 /** Groups by (kind, key); each group also lists the groups whose key it begins with, shortest first. */

@@ -23,6 +23,7 @@ export interface SpecialExecutables {
  */
 export class MatchApplier {
   readonly #maps: DatapathMaps;
+  #cgroups = new CgroupPatterns();
   #records: readonly ProgramClause[] = [];
 
   constructor(maps: DatapathMaps) {
@@ -37,6 +38,11 @@ export class MatchApplier {
   /** The number under which the kernel would report this clause. */
   numberOf(clause: ProgramClause): number {
     return this.#records.indexOf(clause) + 1;
+  }
+
+  /** Numbers of the cgroup patterns that a cgroup or one above it meets, at most 8. `path` without leading slash. */
+  cgroupPatterns(path: string): number[] {
+    return this.#cgroups.met(path).slice(0, 8);
   }
 
   /** Throws RangeError if the program does not fit; then nothing has changed. */
@@ -58,6 +64,7 @@ export class MatchApplier {
     this.#maps.config.set(0, { ...this.#maps.config.get(0)!, any_head: any, arg_patterns: args });
     this.#maps.config.set(0, { ...this.#maps.config.get(0)!, match_slot: slot });
     this.#records = records;
+    this.#cgroups = tables.cgroups;
   }
 
   #clear(slot: number): void {
@@ -85,7 +92,7 @@ class Tables {
   readonly #argUse: ReadonlyMap<string, number>;
   readonly #clauses: Clause[] = [];
   readonly #args = new Map<string, ArgPattern>();
-  readonly #cgroups = new CgroupPatterns();
+  readonly cgroups = new CgroupPatterns();
   readonly #cgroupHeads = new Map<number, number>();
   readonly #exes = new Map<bigint, { head: number; flags: number }>();
   readonly #listen = new Map<
@@ -105,8 +112,11 @@ class Tables {
   }
 
   add(clause: ProgramClause): void {
-    if (clause.kind === 'listen') return this.#addListen(clause);
-    const cgroups = clause.cgroups.map((pattern) => this.#cgroups.id(pattern));
+    if (clause.kind === 'listen') {
+      this.#addListen(clause);
+      return;
+    }
+    const cgroups = clause.cgroups.map((pattern) => this.cgroups.id(pattern));
     if (clause.kind === 'cgroup') {
       for (const id of cgroups)
         this.#cgroupHeads.set(id, this.#record(clause, { cgroups, next: this.#cgroupHeads.get(id) ?? 0 }));
@@ -136,7 +146,7 @@ class Tables {
       [...this.#args.values()].filter((arg) => arg.kind === 1),
       (arg) => arg,
     );
-    const trie = this.#cgroups.trie();
+    const trie = this.cgroups.trie();
     maps.clauses.updateBatch(this.#clauses.map((clause, i) => [slot * CLAUSES_MAX + i, clause] as const));
     maps.exe_match.updateBatch([...this.#exes].map(([hash, value]) => [{ hash, slot, pad: 0 }, value] as const));
     maps.arg_match.updateBatch(
@@ -155,7 +165,7 @@ class Tables {
         { prefixlen: 8 + 8 * Buffer.byteLength(key), slot, text: key },
         { n: ids.length, patterns: padded(ids.map((arg) => arg.id)), heads: padded(ids.map((arg) => arg.head)) },
       );
-    for (const pattern of this.#cgroups.all())
+    for (const pattern of this.cgroups.all())
       maps.cgroup_pattern.set(slot * CGROUP_PATTERN_MAX + pattern.id, {
         head: this.#cgroupHeads.get(pattern.id) ?? 0,
         prefix_length: pattern.prefixLength,
@@ -235,7 +245,10 @@ class Tables {
 
   #exe(hash: bigint): { head: number; flags: number } {
     let entry = this.#exes.get(hash);
-    if (entry === undefined) this.#exes.set(hash, (entry = { head: 0, flags: 0 }));
+    if (entry === undefined) {
+      entry = { head: 0, flags: 0 };
+      this.#exes.set(hash, entry);
+    }
     return entry;
   }
 }

@@ -483,9 +483,11 @@ export const cgroupLabelCodec: Codec<CgroupLabel> = {
   },
 };
 
-/** struct config, 48 bytes */
+/** struct config, 72 bytes */
 export interface Config {
   hash_key: bigint;
+  scope: number;
+  netns: number;
   abi: number;
   match_slot: number;
   ip_slot: number;
@@ -493,33 +495,40 @@ export interface Config {
   arg_patterns: number[];
   root_dev: number;
   root_is_top: number;
-  revoke_gen: number;
+  round: number;
+  scope_level: number;
 }
 export const configCodec: Codec<Config> = {
-  size: 48,
+  size: 72,
   decode(view, offset) {
     return {
       hash_key: view.getBigUint64(offset, true),
-      abi: view.getUint32(offset + 8, true),
-      match_slot: view.getUint32(offset + 12, true),
-      ip_slot: view.getUint32(offset + 16, true),
-      any_head: [view.getUint32(offset + 20, true), view.getUint32(offset + 24, true)],
-      arg_patterns: [view.getUint32(offset + 28, true), view.getUint32(offset + 32, true)],
-      root_dev: view.getUint32(offset + 36, true),
-      root_is_top: view.getUint32(offset + 40, true),
-      revoke_gen: view.getUint32(offset + 44, true),
+      scope: getU64(view, offset + 8),
+      netns: getU64(view, offset + 16),
+      abi: view.getUint32(offset + 24, true),
+      match_slot: view.getUint32(offset + 28, true),
+      ip_slot: view.getUint32(offset + 32, true),
+      any_head: [view.getUint32(offset + 36, true), view.getUint32(offset + 40, true)],
+      arg_patterns: [view.getUint32(offset + 44, true), view.getUint32(offset + 48, true)],
+      root_dev: view.getUint32(offset + 52, true),
+      root_is_top: view.getUint32(offset + 56, true),
+      round: view.getUint32(offset + 60, true),
+      scope_level: view.getUint32(offset + 64, true),
     };
   },
   encode(view, offset, value) {
     view.setBigUint64(offset, value.hash_key, true);
-    view.setUint32(offset + 8, value.abi, true);
-    view.setUint32(offset + 12, value.match_slot, true);
-    view.setUint32(offset + 16, value.ip_slot, true);
-    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.any_head[i0]; if (item0 === undefined) throw new RangeError('config.any_head: wanted 2 elements'); view.setUint32(offset + 20 + i0 * 4, item0, true); }
-    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.arg_patterns[i0]; if (item0 === undefined) throw new RangeError('config.arg_patterns: wanted 2 elements'); view.setUint32(offset + 28 + i0 * 4, item0, true); }
-    view.setUint32(offset + 36, value.root_dev, true);
-    view.setUint32(offset + 40, value.root_is_top, true);
-    view.setUint32(offset + 44, value.revoke_gen, true);
+    setU64(view, offset + 8, value.scope);
+    setU64(view, offset + 16, value.netns);
+    view.setUint32(offset + 24, value.abi, true);
+    view.setUint32(offset + 28, value.match_slot, true);
+    view.setUint32(offset + 32, value.ip_slot, true);
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.any_head[i0]; if (item0 === undefined) throw new RangeError('config.any_head: wanted 2 elements'); view.setUint32(offset + 36 + i0 * 4, item0, true); }
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.arg_patterns[i0]; if (item0 === undefined) throw new RangeError('config.arg_patterns: wanted 2 elements'); view.setUint32(offset + 44 + i0 * 4, item0, true); }
+    view.setUint32(offset + 52, value.root_dev, true);
+    view.setUint32(offset + 56, value.root_is_top, true);
+    view.setUint32(offset + 60, value.round, true);
+    view.setUint32(offset + 64, value.scope_level, true);
   },
 };
 
@@ -1281,7 +1290,7 @@ export const sizes = {
   sk_info: 80,
   proc: 32,
   cgroup_label: 56,
-  config: 48,
+  config: 72,
   ident_cfg: 8,
   l3_key: 12,
   l3_val: 12,
