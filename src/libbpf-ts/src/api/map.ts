@@ -38,6 +38,8 @@ const PER_CPU: ReadonlySet<string> = new Set([
 ] satisfies MapType[]);
 const ARRAYS: ReadonlySet<string> = new Set(['array', 'percpu_array'] satisfies MapType[]);
 
+const NOTHING: Codec<unknown> = { size: 0, decode: () => undefined, encode: () => {} };
+
 export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
   readonly name: string;
   #definition: MapHandle | undefined;
@@ -180,7 +182,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
   /** Also pops from queues and stacks, whose key is ignored. */
   lookupAndDelete(key: K): V | undefined {
     const map = this.#single();
-    if (map.keySize > 0) map.codecs.key.encode(map.keyView, 0, key);
+    map.codecs.key.encode(map.keyView, 0, key);
     const result = map.lb.bpf_map_lookup_and_delete_elem(map.fd, map.key, map.value);
     if (result < 0) return absent(result, 'look up and delete in', this.name);
     return map.codecs.value.decode(map.valueView, 0);
@@ -311,7 +313,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
       key: this.#sized('key', this.#codecs.key, info.keySize),
       value: this.#sized('value', this.#codecs.value, info.valueSize),
     };
-    const key = Buffer.alloc(Math.max(8, info.keySize));
+    const key = info.keySize === 0 ? null : Buffer.alloc(Math.max(8, info.keySize));
     const value = Buffer.alloc(Math.max(8, stride * copies));
     this.#bound = {
       name: this.name,
@@ -326,17 +328,18 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
       codecs,
       key,
       value,
-      keyView: viewOf(key),
+      keyView: viewOf(key ?? Buffer.alloc(0)),
       valueView: viewOf(value),
     };
     this.#owned = owned;
     return this;
   }
 
-  /** Size 0 (ring buffers, keys of queues) takes any codec. */
+  /** Size 0: ring buffers, keys of queues. */
   #sized<T>(what: 'key' | 'value', codec: Codec<T> | undefined, size: number): Codec<T> {
+    if (size === 0) return NOTHING as Codec<T>;
     const actual = codec ?? ((size === 4 ? u32Codec : rawCodec(size)) as unknown as Codec<T>);
-    if (size !== 0 && actual.size !== size)
+    if (actual.size !== size)
       throw new RangeError(`Cannot use map "${this.name}": its ${what} has ${size} bytes, the codec ${actual.size}`);
     return actual;
   }
@@ -375,8 +378,8 @@ interface Bound<K, V> extends RawMap {
   readonly typeNumber: number;
   readonly maxEntries: number;
   readonly codecs: MapCodecs<K, V>;
-  /** Scratch of one key and one value (all CPUs). */
-  readonly key: Buffer;
+  /** Scratch of one key (null: the map has none) and one value (all CPUs). */
+  readonly key: Buffer | null;
   readonly value: Buffer;
   readonly keyView: DataView;
   readonly valueView: DataView;
