@@ -24,7 +24,7 @@ export interface Overview {
 
 export const FLOW_LIMIT = 1000;
 /** A host may be this long behind the newest revision before a person is asked to look. */
-const BEHIND_MS = 10_000;
+const BEHIND_MS = 15_000;
 const FULL = 0.9;
 
 export interface StatusText {

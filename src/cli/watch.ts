@@ -1,4 +1,5 @@
 /** `--watch`: the list as it is, then each change as it comes; lists anew when the server has forgotten the revision. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { ListOf, WatchEvent } from '../api/list.ts';
 import type { Client } from './client.ts';
 import { Failure } from './failure.ts';
@@ -40,8 +41,8 @@ export async function watch<T>(
       }
     } catch (error) {
       if (!(error instanceof Failure) || error.status !== 410) throw error;
-      continue;
     }
-    throw new Failure(3, 'the server ended the watch');
+    // The server ended it (it left this reader behind, or it stops): the list says which.
+    await wait(1000);
   }
 }

@@ -79,8 +79,8 @@ const TO_DO: readonly (readonly [string, Overview, string])[] = [
   ],
   [
     'a revision that is not applied',
-    host({ appliedRevision: 41, policyAgeMs: 12_000 }),
-    'web-1: revision 42 not applied for 12 s',
+    host({ appliedRevision: 41, policyAgeMs: 16_000 }),
+    'web-1: revision 42 not applied for 16 s',
   ],
   ['a degraded host', host({ degraded: ['SCTP: this kernel lacks it'] }), 'web-1: SCTP: this kernel lacks it'],
   [

@@ -33,19 +33,28 @@ export async function putObject(noun: Noun, call: Call): Promise<number> {
   } as const;
   const answer = await call.server.send(request);
   if (answer.status !== 200 && answer.status !== 201) throw problemFailure(answer, request, place);
-  const object = JSON.parse(answer.text) as { status?: { hint?: string; warnings?: string[] }; plan?: unknown };
+  const object = JSON.parse(answer.text) as PutAnswer;
   if (call.out.format !== 'table') {
     await call.out.value(object);
     return 0;
   }
-  const verb = answer.status === 201 ? 'created' : 'replaced';
-  await call.out.print(
-    `${noun.word} ${ref} ${call.on('dry-run') ? `would be ${verb}: dry run, nothing changed` : verb}`,
-  );
+  await call.out.print(`${noun.word} ${ref} ${donePart(answer.status === 201, call.on('dry-run'), object)}`);
   for (const line of planLines(object.plan)) await call.out.print(line);
   for (const warning of object.status?.warnings ?? []) call.out.note(`warning: ${warning}`);
   if (object.status?.hint) call.out.note(`hint: ${object.status.hint}`);
   return 0;
+}
+
+/** 200 does not say whether anything changed: "up to date" is true either way. */
+function donePart(isNew: boolean, isDryRun: boolean, { meta }: PutAnswer): string {
+  if (isDryRun) return `${isNew ? 'would be created' : 'exists'}: dry run, nothing changed`;
+  return `${isNew ? 'created' : 'is up to date'}, revision ${meta?.revision ?? '?'}`;
+}
+
+interface PutAnswer {
+  readonly meta?: { readonly revision?: number };
+  readonly status?: { readonly hint?: string; readonly warnings?: readonly string[] };
+  readonly plan?: unknown;
 }
 
 interface Put extends Pick<Bundle, 'body' | 'bodyFile'> {
