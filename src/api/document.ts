@@ -1,0 +1,153 @@
+/**
+ * Text → documents, strictly: JSON or YAML (1.2, with `<<` merge as Kubernetes' parser has it), duplicate keys and
+ * alias bombs refused, at most 64 levels deep, strings that Postgres can hold. Every error has a line and a column.
+ */
+import { isCollection, isNode, LineCounter, parseAllDocuments, stringify, type Document as YamlDocument } from 'yaml';
+import type { FieldError, Result } from '../core/problem.ts';
+import { pointer } from './check.ts';
+import { findDuplicateKey, offsetOf, positionOf } from './json-scan.ts';
+
+export type Format = 'json' | 'yaml';
+
+export interface ParsedDocument {
+  readonly value: unknown;
+  /** The document's own part of the text, comments included. */
+  readonly text: string;
+  readonly format: Format;
+  /** Where the value at a JSON pointer stands in the whole text. */
+  locate(path: string): { line: number; column: number };
+}
+
+export const MAX_DEPTH = 64;
+/** How many nodes all aliases of one document may stand for. */
+const MAX_ALIASES = 100;
+
+/** All documents of a text; JSON has exactly one, YAML any number. Empty YAML documents are left out. */
+export function parseDocuments(text: string, format: Format): Result<ParsedDocument[]> {
+  return format === 'json' ? parseJson(text) : parseYaml(text);
+}
+
+/** `errors` with the line and column of the value that each is about. */
+export function locateErrors(errors: readonly FieldError[], document: ParsedDocument): FieldError[] {
+  return errors.map((error) => (error.line === undefined ? { ...error, ...document.locate(error.path) } : error));
+}
+
+export function toYaml(value: unknown): string {
+  return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 });
+}
+
+function parseJson(text: string): Result<ParsedDocument[]> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    return syntax(error instanceof Error ? error.message : String(error), jsonErrorPosition(text, error));
+  }
+  const locate = (path: string) => positionOf(text, offsetOf(text, path));
+  const wrong = checkValue(value);
+  if (wrong !== undefined) return syntax(wrong.message, wrong.deep ? {} : locate(wrong.path), wrong.path);
+  const duplicate = findDuplicateKey(text);
+  if (duplicate !== undefined) {
+    return syntax('duplicate key', positionOf(text, duplicate.offset), duplicate.path, 'duplicate-key');
+  }
+  return { ok: true, value: [{ value, text, format: 'json', locate }] };
+}
+
+/** V8 says "… at position 17 (line 2 column 3)", or nothing when the text just ends. */
+function jsonErrorPosition(text: string, error: unknown) {
+  const position = /at position (\d+)/.exec(String(error));
+  return positionOf(text, position === null ? text.length : Number(position[1]));
+}
+
+function parseYaml(text: string): Result<ParsedDocument[]> {
+  const lines = new LineCounter();
+  const documents: ParsedDocument[] = [];
+  try {
+    const parsed = parseAllDocuments(text, { lineCounter: lines, merge: true, stringKeys: true, prettyErrors: false });
+    let begin = 0;
+    for (const document of Array.isArray(parsed) ? parsed : []) {
+      const error = document.errors[0] ?? document.warnings.find((warning) => warning.code === 'TAG_RESOLVE_FAILED');
+      if (error !== undefined) {
+        const { line, col } = lines.linePos(error.pos[0]);
+        const code = error.code === 'DUPLICATE_KEY' ? 'duplicate-key' : 'syntax';
+        return syntax(error.message, { line, column: col }, '', code);
+      }
+      const end = document.range?.[2] ?? text.length;
+      // Comments above a document are its own.
+      const own = trimMarkers(text.slice(begin, end));
+      begin = end;
+      if (document.contents === null) continue;
+      const value = document.toJS({ maxAliasCount: MAX_ALIASES }) as unknown;
+      if (value === null) continue;
+      const locate = (path: string) => locateYaml(document, lines, path);
+      const wrong = checkValue(value);
+      if (wrong !== undefined) return syntax(wrong.message, locate(wrong.path), wrong.path);
+      documents.push({ value, text: own, format: 'yaml', locate });
+    }
+  } catch (error) {
+    if (error instanceof ReferenceError) return syntax('too many aliases: an alias bomb is refused', {}, '', 'aliases');
+    if (error instanceof RangeError) return syntax(`nested more than ${MAX_DEPTH} levels deep`, {});
+    throw error;
+  }
+  return { ok: true, value: documents };
+}
+
+function locateYaml(document: YamlDocument, lines: LineCounter, path: string) {
+  const keys = path.split('/').slice(1);
+  let node: unknown = document.contents;
+  for (const key of keys) {
+    if (!isCollection(node)) break;
+    const next: unknown = node.get(unescapeKey(key), true) ?? node.get(Number(key), true);
+    if (!isNode(next)) break;
+    node = next;
+  }
+  const range = isNode(node) ? node.range : undefined;
+  const { line, col } = lines.linePos(range?.[0] ?? document.range?.[0] ?? 0);
+  return { line: Math.max(line, 1), column: Math.max(col, 1) };
+}
+
+function unescapeKey(key: string): string {
+  return key.replaceAll('~1', '/').replaceAll('~0', '~');
+}
+
+function trimMarkers(text: string): string {
+  return `${text
+    .replace(/^\s*(---[^\S\n]*\n)?/, '')
+    .replace(/\n(---|\.\.\.)\s*$/, '')
+    .trimEnd()}\n`;
+}
+
+function checkValue(root: unknown): { path: string; message: string; deep?: boolean } | undefined {
+  const keys: (string | number)[] = [];
+  function walk(value: unknown): string | undefined {
+    if (keys.length > MAX_DEPTH) return `nested more than ${MAX_DEPTH} levels deep`;
+    if (typeof value === 'string') return stringError(value);
+    if (typeof value === 'number' && !Number.isFinite(value)) return 'must be a finite number';
+    if (typeof value !== 'object' || value === null) return undefined;
+    const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
+    for (const [key, item] of entries) {
+      keys.push(key);
+      const wrong = (typeof key === 'string' ? keyError(key) : undefined) ?? walk(item);
+      if (wrong !== undefined) return wrong;
+      keys.pop();
+    }
+    return undefined;
+  }
+  const message = walk(root);
+  if (message === undefined) return undefined;
+  return { path: pointer(keys.slice(0, MAX_DEPTH)), message, deep: keys.length > MAX_DEPTH };
+}
+
+function keyError(key: string): string | undefined {
+  return key === '__proto__' ? 'must not be called "__proto__"' : stringError(key);
+}
+
+/** Postgres' json holds neither NUL nor half a surrogate pair. */
+function stringError(text: string): string | undefined {
+  if (text.includes('\0')) return 'must not contain the NUL character';
+  return text.isWellFormed() ? undefined : 'must be valid Unicode: half a surrogate pair';
+}
+
+function syntax(message: string, at: { line?: number; column?: number }, path = '', code = 'syntax'): Result<never> {
+  return { ok: false, status: 400, code: 'syntax', errors: [{ path, message, code, ...at }] };
+}

@@ -1,0 +1,47 @@
+/** `/v1/hosts/{name}` and the report that a host's agent puts. */
+import * as v from 'valibot';
+import { object, oneOf } from './check.ts';
+import { Discovered } from './discover.ts';
+import { Endpoint } from './endpoint.ts';
+
+export const MapFill = object({
+  name: v.string(),
+  type: v.optional(v.string()),
+  entries: v.number(),
+  maxEntries: v.number(),
+});
+
+const Observed = {
+  appliedRevision: v.number(),
+  /** What does not work, in words; empty when all is well. */
+  degraded: v.array(v.string()),
+  agentVersion: v.string(),
+  kernel: v.string(),
+  /** Probed kernel features: name → present, or why not. */
+  features: v.record(v.string(), v.unknown()),
+  addresses: v.array(v.string()),
+  maps: v.array(MapFill),
+  counters: v.record(v.string(), v.number()),
+};
+
+/** Body of `PUT /v1/agent/hosts/{name}/report`. */
+export const HostReport = object({
+  state: oneOf(['ready', 'degraded', 'new']),
+  ...Observed,
+  endpoints: v.array(Endpoint),
+  discover: v.array(Discovered),
+});
+export type HostReport = v.InferOutput<typeof HostReport>;
+
+export const HostStatus = object({
+  /** `stale`: the agent has not reported for 60 s; its kernel goes on enforcing. */
+  state: oneOf(['ready', 'degraded', 'stale', 'new']),
+  lastSeen: v.string(),
+  /** How long the newest revision is not applied, in ms; 0 when it is. */
+  policyAgeMs: v.number(),
+  ...Observed,
+  endpoints: v.number(),
+});
+
+export const Host = object({ name: v.string(), mode: oneOf(['enforce']), status: HostStatus });
+export type Host = v.InferOutput<typeof Host>;

@@ -1,0 +1,51 @@
+/** `/v1/policies/{kind}/…`: the cluster's own documents, unchanged. Their meaning is core/policy.ts. */
+import * as v from 'valibot';
+import { object, oneOf } from './check.ts';
+import { Meta, SERVER_FIELDS } from './meta.ts';
+
+/** Kind of a policy in paths and rule names → what the document calls itself. */
+export const POLICY_DOCUMENTS = {
+  cnp: { kind: 'CiliumNetworkPolicy', apiVersion: 'cilium.io/v2', namespaced: true },
+  ccnp: { kind: 'CiliumClusterwideNetworkPolicy', apiVersion: 'cilium.io/v2', namespaced: false },
+  netpol: { kind: 'NetworkPolicy', apiVersion: 'networking.k8s.io/v1', namespaced: true },
+} as const;
+
+export const POLICY_KINDS = ['cnp', 'ccnp', 'netpol'] as const;
+export const PolicyKindName = oneOf(POLICY_KINDS);
+export type PolicyKindName = (typeof POLICY_KINDS)[number];
+
+/** A Kubernetes document; its fields are checked by core's `parsePolicy`. */
+export const PolicyDocument = v.pipe(
+  v.record(v.string(), v.unknown()),
+  v.description('CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy or NetworkPolicy, as in a cluster'),
+);
+
+/** The envelope of GET, accepted by PUT: its `document` is used. */
+export const PolicyEnvelope = object({
+  kind: v.string(),
+  namespace: v.optional(v.string()),
+  name: v.optional(v.string()),
+  document: PolicyDocument,
+  ...SERVER_FIELDS,
+});
+
+export const PolicyStatus = object({
+  mode: oneOf(['enforce']),
+  valid: v.boolean(),
+  /** How many live endpoints, on how many hosts, the policy selects. */
+  selects: object({ endpoints: v.number(), hosts: v.number() }),
+  /** On how many of the known hosts the policy's own revision is in the kernel. */
+  enforced: object({ revision: v.number(), hosts: v.number(), of: v.number() }),
+  warnings: v.array(v.string()),
+});
+export type PolicyStatus = v.InferOutput<typeof PolicyStatus>;
+
+export const Policy = object({
+  kind: PolicyKindName,
+  namespace: v.optional(v.string()),
+  name: v.string(),
+  document: PolicyDocument,
+  meta: Meta,
+  status: PolicyStatus,
+});
+export type Policy = v.InferOutput<typeof Policy>;

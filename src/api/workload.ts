@@ -1,0 +1,91 @@
+/** `/v1/workloads/{namespace}/{name}`: who is it? The meaning of `match` is core/workload.ts. */
+import * as v from 'valibot';
+import { object, oneOf } from './check.ts';
+import { Meta, SERVER_FIELDS } from './meta.ts';
+import { Labels, NamedPorts } from './name.ts';
+
+const Glob = v.pipe(v.string(), v.minLength(1, 'must not be empty'), v.maxLength(4096, 'must have at most 4096 bytes'));
+
+export const MatchClause = v.pipe(
+  object(
+    {
+      systemdUnit: v.optional(Glob),
+      cgroup: v.optional(Glob),
+      process: v.optional(
+        v.pipe(
+          object(
+            {
+              exe: v.optional(Glob),
+              user: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty'))),
+              args: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+            },
+            ['script', 'env', 'argsRegex'],
+          ),
+          v.check(hasField, 'must have at least one of exe, user, args'),
+        ),
+      ),
+      listen: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+    },
+    ['container', 'systemdUserUnit'],
+  ),
+  v.check(hasField, 'must have at least one of systemdUnit, cgroup, process, listen: {} would match everything'),
+);
+
+const MatchList = v.pipe(
+  v.array(MatchClause),
+  v.minLength(1, 'must have at least one clause'),
+  v.maxLength(64, 'must have at most 64 clauses'),
+);
+
+/** One clause or a list; always a list in the answer. Fields of a clause are AND, the list is OR. */
+export const Match = v.pipe(
+  v.lazy((input) => (Array.isArray(input) || input === undefined ? MatchList : MatchClause)),
+  v.transform((match): v.InferOutput<typeof MatchClause>[] => (Array.isArray(match) ? match : [match])),
+);
+
+const Spec = {
+  labels: Labels,
+  match: Match,
+  ports: v.optional(NamedPorts),
+  description: v.optional(v.pipe(v.string(), v.maxLength(1024, 'must have at most 1024 characters'))),
+};
+
+/** Fields of the language that come later. */
+const LATER = ['mode', 'hosts', 'addresses', 'inherit', 'priority', 'labelsFrom', 'expect', 'runBy'];
+
+/** What the user owns. */
+export const WorkloadSpec = object(Spec, LATER);
+export type WorkloadSpec = v.InferOutput<typeof WorkloadSpec>;
+
+/** The body of PUT. `namespace` and `name` may be there, and must then agree with the path. */
+export const WorkloadBody = object(
+  { namespace: v.optional(v.string()), name: v.optional(v.string()), ...Spec, ...SERVER_FIELDS },
+  LATER,
+);
+
+export const WorkloadStatus = object({
+  identity: v.number(),
+  /** `late` = some clause is decided in user space, after the first packet. */
+  grade: oneOf(['firstPacket', 'late']),
+  /** Who could claim this identity without being meant, in words; null = nobody. */
+  spoofable: v.nullable(v.string()),
+  endpoints: v.number(),
+  hosts: v.number(),
+  conflicts: v.array(v.string()),
+  drifted: v.number(),
+  hint: v.optional(v.string()),
+});
+export type WorkloadStatus = v.InferOutput<typeof WorkloadStatus>;
+
+export const Workload = object({
+  namespace: v.string(),
+  name: v.string(),
+  ...Spec,
+  meta: Meta,
+  status: WorkloadStatus,
+});
+export type Workload = v.InferOutput<typeof Workload>;
+
+function hasField(value: object): boolean {
+  return Object.values(value).some((field) => field !== undefined);
+}

@@ -1,0 +1,76 @@
+/**
+ * Who may do what, until there are tokens. Reads are open to every local user; writes are for root and for the server's
+ * own uid, so that no local process can rewrite the policy that binds it; a registered workload gets nothing at all;
+ * and no web page that a local browser shows reaches us under another name (DNS rebinding).
+ */
+import type { IncomingMessage } from 'node:http';
+import { isIPv4 } from 'node:net';
+import type { Access } from './operation.ts';
+import { type Peer, type PeerLookup, peerOf } from './peer.ts';
+import { ProblemError } from './problem-error.ts';
+
+export interface AccessOptions {
+  readonly lookup: PeerLookup;
+  readonly socketPath: string;
+  readonly isWorkloadConnection?: (peer: Peer) => boolean;
+}
+
+/** Refuses by throwing; returns who it is, as `updatedBy` and the audit log name them. */
+export function checkAccess(incoming: IncomingMessage, access: Access, options: AccessOptions): string {
+  const { headers, socket } = incoming;
+  const isTcp = socket.remoteAddress !== undefined;
+  if (isTcp && !isLoopbackHost(headers.host)) throw foreign('Host', headers.host);
+  const { origin } = headers;
+  if (origin !== undefined && !isLoopbackHost(hostOfOrigin(origin))) throw foreign('Origin', origin);
+
+  const peer = identify(incoming, options);
+  if (options.isWorkloadConnection?.(peer)) {
+    throw new ProblemError('workload-connection', 'This connection belongs to a registered workload', {
+      hint: 'call from a shell that is no workload (postern endpoint list shows which processes are)',
+    });
+  }
+  const trusted = peer.uid !== undefined && (peer.uid === 0 || peer.uid === process.geteuid?.());
+  if (!trusted && access !== 'read') throw refuse(incoming, access, peer, options.socketPath);
+  return peer.uid === undefined ? 'uid:?' : `uid:${peer.uid}`;
+}
+
+function identify({ socket }: IncomingMessage, { lookup }: AccessOptions): Peer {
+  try {
+    return peerOf(socket, lookup);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ProblemError('read-only', `Cannot tell who is connected, so nothing is allowed: ${why}`);
+  }
+}
+
+function refuse(incoming: IncomingMessage, access: Access, peer: Peer, socketPath: string): ProblemError {
+  const who = peer.uid === undefined ? 'a user whose socket is gone' : `uid ${peer.uid}`;
+  const method = incoming.method ?? 'GET';
+  return new ProblemError(
+    access === 'agent' ? 'not-agent' : 'read-only',
+    `${who} may only read: ${access === 'agent' ? 'agents' : 'writes'} are taken from root and from the server's own user`,
+    { hint: `sudo curl --unix-socket ${socketPath} -X ${method} http://localhost${incoming.url ?? '/'}` },
+  );
+}
+
+function foreign(header: string, value: string | undefined): ProblemError {
+  return new ProblemError(
+    'forbidden-host',
+    `${header} "${value ?? ''}" is not this machine: use 127.0.0.1, localhost or [::1] (a web page must not reach the control plane)`,
+  );
+}
+
+function hostOfOrigin(origin: string): string | undefined {
+  try {
+    return new URL(origin).host;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `127.0.0.1:7460`, `localhost`, `[::1]:7460`; any of 127.0.0.0/8. */
+function isLoopbackHost(host: string | undefined): boolean {
+  if (host === undefined) return false;
+  const name = host.replace(/:\d+$/, '').toLowerCase();
+  return name === 'localhost' || name === '[::1]' || (isIPv4(name) && name.startsWith('127.'));
+}

@@ -1,0 +1,14 @@
+/** What the routes work with. */
+import type { FlowStore } from './flow-store.ts';
+import type { Reports } from './reports.ts';
+import type { Store } from './store.ts';
+import type { Streams } from './stream.ts';
+
+export interface ServerContext {
+  readonly store: Store;
+  readonly reports: Reports;
+  readonly flows: FlowStore;
+  readonly streams: Streams;
+  /** Refuse a PUT or DELETE without If-Match of what is there (428). */
+  readonly requireIfMatch: boolean;
+}

@@ -1,0 +1,244 @@
+/** Operations → draft: what a write would change. No I/O; refuses by throwing a ProblemError. */
+
+import { createHash } from 'node:crypto';
+import type { Meta } from '../api/meta.ts';
+import type { PolicyKindName } from '../api/policy.ts';
+import type { WorkloadSpec } from '../api/workload.ts';
+import { workloadLabels } from '../core/label.ts';
+import type { Policy } from '../core/policy.ts';
+import type { Workload } from '../core/workload.ts';
+import { type Author, Draft } from './draft.ts';
+import { etagOf } from './etag.ts';
+import { allocateIdentity, moveWorkload } from './identity-allocation.ts';
+import { ProblemError } from './problem-error.ts';
+import { type Collection, policyKey, rememberPolicy, type State, type StoredOf } from './state.ts';
+
+/** From If-Match and If-None-Match; `*` = whatever it is. */
+export interface Precondition {
+  readonly match?: readonly string[];
+  readonly noneMatch?: readonly string[];
+}
+
+export type Operation =
+  | { readonly type: 'putNamespace'; readonly name: string; readonly labels: Readonly<Record<string, string>> }
+  | { readonly type: 'putWorkload'; readonly workload: Workload; readonly warnings?: readonly string[] }
+  | {
+      readonly type: 'putPolicy';
+      readonly policy: Policy;
+      readonly document: Readonly<Record<string, unknown>>;
+      readonly text: string;
+      readonly format: 'json' | 'yaml';
+      readonly warnings?: readonly string[];
+    }
+  | { readonly type: 'deleteNamespace'; readonly name: string }
+  | { readonly type: 'deleteWorkload'; readonly namespace: string; readonly name: string }
+  | {
+      readonly type: 'deletePolicy';
+      readonly kind: PolicyKindName;
+      readonly namespace?: string;
+      readonly name: string;
+    };
+
+export const CLUSTER_NAME = 'default';
+
+export function planWrite(
+  base: State,
+  operations: readonly Operation[],
+  author: Author,
+  precondition: Precondition = {},
+): Draft {
+  const draft = new Draft(base, author);
+  const seen = new Set<string>();
+  for (const operation of inOrder(operations)) {
+    const target = targetOf(operation);
+    const name = `${target.collection} ${target.key}`;
+    if (seen.has(name)) throw new ProblemError('conflict', `Cannot apply: ${describe(operation)} is there twice`);
+    seen.add(name);
+    checkPrecondition(draft.get(target.collection, target.key), precondition, describe(operation));
+    perform(draft, operation, target.key);
+  }
+  return draft;
+}
+
+export function targetOf(operation: Operation): { collection: Collection; key: string } {
+  switch (operation.type) {
+    case 'putNamespace':
+    case 'deleteNamespace':
+      return { collection: 'namespaces', key: operation.name };
+    case 'putWorkload':
+      return { collection: 'workloads', key: `${operation.workload.namespace}/${operation.workload.name}` };
+    case 'deleteWorkload':
+      return { collection: 'workloads', key: `${operation.namespace}/${operation.name}` };
+    case 'putPolicy': {
+      const { kind, namespace, name } = operation.policy;
+      return { collection: 'policies', key: policyKey(kind, namespace, name) };
+    }
+    case 'deletePolicy':
+      return { collection: 'policies', key: policyKey(operation.kind, operation.namespace, operation.name) };
+  }
+}
+
+/** Namespaces before what is in them. */
+function inOrder(operations: readonly Operation[]): Operation[] {
+  const rank = (operation: Operation) =>
+    operation.type === 'putNamespace' ? 0 : operation.type === 'deleteNamespace' ? 2 : 1;
+  return [...operations].sort((a, b) => rank(a) - rank(b));
+}
+
+export function describe(operation: Operation): string {
+  const { collection, key } = targetOf(operation);
+  return collection === 'policies' ? key : `${collection.slice(0, -1)} ${key}`;
+}
+
+function perform(draft: Draft, operation: Operation, key: string): void {
+  switch (operation.type) {
+    case 'putNamespace':
+      putNamespace(draft, operation.name, operation.labels);
+      break;
+    case 'putWorkload':
+      putWorkload(draft, key, operation);
+      break;
+    case 'putPolicy':
+      putPolicy(draft, key, operation);
+      break;
+    case 'deleteNamespace':
+      deleteNamespace(draft, operation.name);
+      break;
+    case 'deleteWorkload': {
+      const before = existing(draft, 'workloads', key);
+      draft.remove('workloads', key);
+      moveWorkload(draft, key, before, undefined);
+      draft.results.push({ kind: 'Workload', namespace: before.namespace, name: before.name, result: 'deleted' });
+      break;
+    }
+    case 'deletePolicy': {
+      const { document, namespace, name } = existing(draft, 'policies', key);
+      draft.remove('policies', key);
+      draft.results.push({ kind: String(document.kind), ...(namespace && { namespace }), name, result: 'deleted' });
+    }
+  }
+}
+
+function putNamespace(draft: Draft, name: string, labels: Readonly<Record<string, string>>): void {
+  const before = draft.get('namespaces', name);
+  const same = before !== undefined && isSame(before.labels, labels);
+  if (!same) {
+    draft.put('namespaces', name, {
+      name,
+      labels,
+      meta: draft.metaOf(before),
+      createdRevision: before?.createdRevision ?? draft.author.revision,
+    });
+  }
+  draft.results.push({ kind: 'Namespace', name, result: resultOf(before, same) });
+}
+
+function putWorkload(draft: Draft, key: string, { workload, warnings }: Extract<Operation, { type: 'putWorkload' }>) {
+  const { namespace, name, ...fields } = workload;
+  const spec = JSON.parse(JSON.stringify(fields)) as WorkloadSpec;
+  const before = draft.get('workloads', key);
+  const same = before !== undefined && isSame(before.spec, spec);
+  if (!same) {
+    useNamespace(draft, namespace);
+    const identity = allocateIdentity(draft, workloadLabels(namespace, workload.labels, CLUSTER_NAME));
+    const createdRevision = before?.createdRevision ?? draft.author.revision;
+    const stored = { namespace, name, spec, identity, meta: draft.metaOf(before), createdRevision };
+    draft.put('workloads', key, stored);
+    moveWorkload(draft, key, before, stored);
+  }
+  const result = resultOf(before, same);
+  draft.results.push({
+    kind: 'Workload',
+    namespace,
+    name,
+    result,
+    ...(warnings?.length && { warnings: [...warnings] }),
+  });
+}
+
+function putPolicy(draft: Draft, key: string, operation: Extract<Operation, { type: 'putPolicy' }>): void {
+  const { policy, document, warnings } = operation;
+  const { kind, namespace, name } = policy;
+  const before = draft.get('policies', key);
+  const textHash = hashText(operation.text);
+  const same = before !== undefined && before.textHash === textHash && isSame(before.document, document);
+  if (!same) {
+    if (namespace !== undefined) useNamespace(draft, namespace);
+    rememberPolicy(document, policy);
+    draft.put('policies', key, {
+      kind,
+      ...(namespace !== undefined && { namespace }),
+      name,
+      document,
+      textHash,
+      meta: draft.metaOf(before),
+      createdRevision: before?.createdRevision ?? draft.author.revision,
+    });
+  }
+  draft.results.push({
+    kind: String(document.kind),
+    ...(namespace !== undefined && { namespace }),
+    name,
+    result: resultOf(before, same),
+    ...(warnings?.length && { warnings: [...warnings] }),
+  });
+}
+
+function deleteNamespace(draft: Draft, name: string): void {
+  existing(draft, 'namespaces', name);
+  const inside = [...draft.next.workloads.values(), ...draft.next.policies.values()].filter(
+    (object) => object.namespace === name,
+  );
+  if (inside.length > 0) {
+    throw new ProblemError(
+      'conflict',
+      `Cannot delete namespace ${name}: ${inside.length} objects are in it, ${inside[0]!.name} first; delete them before`,
+    );
+  }
+  draft.remove('namespaces', name);
+  draft.results.push({ kind: 'Namespace', name, result: 'deleted' });
+}
+
+/** A namespace is made when something is put into it. */
+function useNamespace(draft: Draft, name: string): void {
+  if (draft.get('namespaces', name) !== undefined) return;
+  const meta = draft.metaOf(undefined);
+  draft.put('namespaces', name, { name, labels: {}, meta, createdRevision: draft.author.revision });
+}
+
+function existing<C extends Collection>(draft: Draft, collection: C, key: string): StoredOf[C] {
+  const found = draft.get(collection, key);
+  if (found === undefined) throw notFound(collection, key);
+  return found;
+}
+
+export function notFound(collection: string, key: string): ProblemError {
+  return new ProblemError('not-found', `There is no ${key} in ${collection}`, {
+    hint: `curl http://127.0.0.1:7460/v1/${collection}`,
+  });
+}
+
+function checkPrecondition(current: object | undefined, { match, noneMatch }: Precondition, name: string): void {
+  const etag = current !== undefined && 'meta' in current ? etagOf(current.meta as Meta) : undefined;
+  const isAmong = (tags: readonly string[]) => etag !== undefined && (tags.includes('*') || tags.includes(etag));
+  if (match !== undefined && !isAmong(match)) {
+    const is = etag === undefined ? 'it does not exist' : `it is at ${etag}`;
+    throw new ProblemError('stale', `Cannot write ${name}: If-Match asks for ${match.join(', ')}, ${is}; GET it again`);
+  }
+  if (noneMatch !== undefined && isAmong(noneMatch)) {
+    throw new ProblemError('stale', `Cannot create ${name}: it exists, at ${etag}`);
+  }
+}
+
+function resultOf(before: unknown, same: boolean): 'created' | 'updated' | 'unchanged' {
+  return same ? 'unchanged' : before === undefined ? 'created' : 'updated';
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** A changed comment is a change: the text is given back as it came. */
+export function hashText(text: string): string {
+  return createHash('sha256').update(text).digest('base64').slice(0, 22);
+}

@@ -1,0 +1,108 @@
+/**
+ * What the hosts last said of themselves: kept in memory for every read, in the database for the next start. Observed
+ * state, not desired state: it has no revision.
+ */
+import type { Endpoint } from '../api/endpoint.ts';
+import type { Host, HostReport } from '../api/host.ts';
+import { type Database, sql } from './database.ts';
+import type { State } from './state.ts';
+
+/** A host that has not reported for so long is `stale`. */
+export const STALE_AFTER_MS = 60_000;
+
+export interface SeenReport {
+  readonly name: string;
+  readonly report: HostReport;
+  readonly seenAt: string;
+}
+
+type Listener = (now: SeenReport | undefined, before: SeenReport | undefined) => void;
+
+export class Reports {
+  readonly #db: Database;
+  readonly #seen = new Map<string, SeenReport>();
+  readonly #listeners = new Set<Listener>();
+  #index: EndpointIndex | undefined;
+
+  static async open(db: Database): Promise<Reports> {
+    const reports = new Reports(db);
+    const rows = await db.query<{ name: string; report: HostReport; seen_at: Date }>(sql`select * from hosts`);
+    for (const { name, report, seen_at } of rows) {
+      reports.#seen.set(name, { name, report, seenAt: seen_at.toISOString() });
+    }
+    return reports;
+  }
+
+  private constructor(db: Database) {
+    this.#db = db;
+  }
+
+  get all(): ReadonlyMap<string, SeenReport> {
+    return this.#seen;
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#indexed.all;
+  }
+
+  endpointsOf(workload: string): readonly Endpoint[] {
+    return this.#indexed.byWorkload.get(workload) ?? [];
+  }
+
+  endpointsWith(identity: number): readonly Endpoint[] {
+    return this.#indexed.byIdentity.get(identity) ?? [];
+  }
+
+  /** Told at once; the database follows, so a report is never older than what a reader sees. */
+  async put(name: string, report: HostReport): Promise<void> {
+    const before = this.#seen.get(name);
+    const now = { name, report, seenAt: new Date().toISOString() };
+    this.#seen.set(name, now);
+    this.#index = undefined;
+    for (const listener of this.#listeners) listener(now, before);
+    await this.#db.query(sql`insert into hosts (name, report, seen_at)
+      values (${name}, ${JSON.stringify(report)}::json, ${now.seenAt}::timestamptz)
+      on conflict (name) do update set report = excluded.report, seen_at = excluded.seen_at`);
+  }
+
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get #indexed(): EndpointIndex {
+    this.#index ??= indexEndpoints(this.#seen.values());
+    return this.#index;
+  }
+}
+
+interface EndpointIndex {
+  readonly all: readonly Endpoint[];
+  readonly byWorkload: ReadonlyMap<string, readonly Endpoint[]>;
+  readonly byIdentity: ReadonlyMap<number, readonly Endpoint[]>;
+}
+
+function indexEndpoints(reports: Iterable<SeenReport>): EndpointIndex {
+  const all = [...reports].flatMap(({ report }) => report.endpoints);
+  return {
+    all,
+    byWorkload: Map.groupBy(all, (endpoint) => endpoint.workload),
+    byIdentity: Map.groupBy(all, (endpoint) => endpoint.identity),
+  };
+}
+
+export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs: number): Host {
+  const { state: said, endpoints, discover: _discover, ...observed } = report;
+  const isBehind = observed.appliedRevision < state.revision;
+  return {
+    name,
+    mode: 'enforce',
+    status: {
+      state: nowMs - Date.parse(seenAt) > STALE_AFTER_MS ? 'stale' : said,
+      lastSeen: seenAt,
+      policyAgeMs: isBehind ? Math.max(0, nowMs - Date.parse(seenAt)) : 0,
+      ...observed,
+      endpoints: endpoints.length,
+    },
+  };
+}

@@ -1,0 +1,27 @@
+import type { ServerContext } from '../context.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Operation } from '../operation.ts';
+import { agentOperations } from './agent.ts';
+import { applyOperations } from './apply.ts';
+import { healthOperations } from './health.ts';
+import { discoverOperations, endpointOperations, hostOperations } from './host.ts';
+import { identityOperations } from './identity.ts';
+import { namespaceOperations } from './namespace.ts';
+import { policyOperations } from './policy.ts';
+import { workloadOperations } from './workload.ts';
+
+/** In the order in which /docs shows them. */
+export function allOperations(context: ServerContext, metrics: Metrics): Operation[] {
+  return [
+    ...workloadOperations(context),
+    ...policyOperations(context),
+    ...applyOperations(context),
+    ...namespaceOperations(context),
+    ...endpointOperations(context),
+    ...identityOperations(context),
+    ...discoverOperations(context),
+    ...hostOperations(context),
+    ...agentOperations(context),
+    ...healthOperations(context, metrics),
+  ];
+}

@@ -1,0 +1,156 @@
+/**
+ * The control plane, wired: database → migrations → state → routes → listeners, and back again in `close`.
+ * It listens on loopback and on a unix socket, nowhere else: TLS and tokens come with many hosts.
+ */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
+import { createApp } from './app.ts';
+import type { ServerContext } from './context.ts';
+import { type Connection, openDatabase } from './database.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { FlowStore } from './flow-store.ts';
+import type { Log } from './log.ts';
+import { Metrics } from './metrics.ts';
+import { migrate } from './migrate.ts';
+import type { Env } from './operation.ts';
+import { KERNEL_LOOKUP, type Peer, type PeerLookup } from './peer.ts';
+import { Reports } from './reports.ts';
+import { allOperations } from './routes/index.ts';
+import { lockState } from './state-lock.ts';
+import { Store } from './store.ts';
+import { Streams } from './stream.ts';
+
+export interface ServerOptions {
+  /** `127.0.0.1:7460`; port 0 = any free one. */
+  readonly listen: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  /** Default `server.sock` in the run folder. */
+  readonly socketPath?: string;
+  /** PostgreSQL >= 14; absent = an embedded one in the state folder. */
+  readonly databaseUrl?: string;
+  readonly requireIfMatch?: boolean;
+  /** Whether a connection comes from a process that is a registered workload: it gets nothing. */
+  readonly isWorkloadConnection?: (peer: Peer) => boolean;
+  /** How the kernel is asked who is connected; for tests. */
+  readonly lookup?: PeerLookup;
+  readonly migrationsDir?: string;
+  readonly log: Log;
+}
+
+export interface RunningServer {
+  /** `http://127.0.0.1:7460` */
+  readonly url: string;
+  readonly socketPath: string;
+  readonly app: Hono<Env>;
+  readonly context: ServerContext;
+  /** Pid of the embedded PostgreSQL; undefined with DATABASE_URL. */
+  readonly databasePid: number | undefined;
+  close(): Promise<void>;
+}
+
+/** Connections that may wait to be accepted: a fleet reconnects at once after a restart. */
+const BACKLOG = 4096;
+
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { stateDir, runDir, log } = options;
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const act of closers.splice(0).reverse()) await act();
+  };
+  try {
+    const [host, port] = parseListen(options.listen);
+    mkdirSync(stateDir, { recursive: true, mode: 0o711 });
+    mkdirSync(runDir, { recursive: true, mode: 0o755 });
+    const lock = lockState(stateDir);
+    closers.push(() => lock.release());
+
+    const postgres =
+      options.databaseUrl === undefined ? await startEmbeddedPostgres({ stateDir, runDir, log }) : undefined;
+    if (postgres !== undefined) closers.push(() => postgres.close());
+    const connection: Connection =
+      postgres === undefined ? { url: options.databaseUrl! } : { socketDir: postgres.socketDir, user: postgres.user };
+    await migrate(connection, options.migrationsDir ?? path.join(import.meta.dirname, '../../migrations'), log);
+    const db = openDatabase({ connection, max: 2, log });
+    closers.push(() => db.close());
+
+    const socketPath = options.socketPath ?? path.join(runDir, 'server.sock');
+    const metrics = new Metrics();
+    const context: ServerContext = {
+      store: await Store.open(db, log),
+      reports: await Reports.open(db),
+      flows: new FlowStore(),
+      streams: new Streams(),
+      requireIfMatch: options.requireIfMatch ?? false,
+    };
+    const app = createApp({
+      operations: allOperations(context, metrics),
+      access: {
+        lookup: options.lookup ?? KERNEL_LOOKUP,
+        socketPath,
+        ...(options.isWorkloadConnection !== undefined && { isWorkloadConnection: options.isWorkloadConnection }),
+      },
+      metrics,
+      log,
+    });
+
+    const listener = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0]) as RequestListener;
+    rmSync(socketPath, { force: true });
+    const onSocket = await listen(createServer(listener), { path: socketPath });
+    closers.push(() => stop(onSocket));
+    // Everybody may connect and read; who it is decides about the rest.
+    chmodSync(socketPath, 0o666);
+    const onTcp = await listen(createServer(listener), { host, port });
+    closers.push(() => stop(onTcp));
+    closers.push(() => context.streams.endAll());
+    return {
+      url: `http://${host.includes(':') ? `[${host}]` : host}:${(onTcp.address() as AddressInfo).port}`,
+      socketPath,
+      app,
+      context,
+      get databasePid() {
+        return postgres?.pid;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** `127.0.0.1:7460` or `[::1]:7460`; anything that is not loopback is refused. */
+function parseListen(text: string): [string, number] {
+  const match = /^(?:(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost)|\[(::1)\]):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[3]) > 65535) {
+    throw new Error(
+      `Cannot listen on "${text}": must be loopback and a port, such as 127.0.0.1:7460, until there are TLS and tokens`,
+    );
+  }
+  return [match[1] ?? match[2]!, Number(match[3])];
+}
+
+function listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<Server> {
+  const name = 'path' in where ? where.path : `${where.host}:${where.port}`;
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(
+        new Error(`Cannot listen on ${name}: ${error.message}; choose another --listen or --run-dir`, { cause: error }),
+      );
+    });
+    server.listen({ ...where, backlog: BACKLOG }, () => resolve(server));
+  });
+}
+
+function stop(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    // Who is still talking after a second is cut off: the state is in the database.
+    setTimeout(() => server.closeAllConnections(), 1000).unref();
+  });
+}

@@ -1,0 +1,61 @@
+/** What every writing route does around its operations: preconditions, dry run, and the answer. */
+import { answer } from './answer.ts';
+import type { ServerContext } from './context.ts';
+import { etagOf, parseEtags } from './etag.ts';
+import type { Request } from './operation.ts';
+import type { Operation, Precondition } from './plan.ts';
+import { targetOf } from './plan.ts';
+import { ProblemError } from './problem-error.ts';
+import { booleanParameter } from './query.ts';
+import type { State, StoredOf } from './state.ts';
+import type { Written } from './store.ts';
+
+export async function writeRequest(
+  c: Request,
+  context: ServerContext,
+  operations: readonly Operation[],
+): Promise<Written> {
+  const precondition = preconditionOf(c);
+  if (context.requireIfMatch) requireMatch(context.store.state, operations, precondition);
+  return context.store.write(operations, {
+    actor: c.get('actor'),
+    dryRun: booleanParameter(c, 'dryRun'),
+    precondition,
+  });
+}
+
+/** 201 or 200 with the object as it is now; with `plan` when it was a dry run. */
+export function answerPut<C extends 'workloads' | 'policies' | 'namespaces'>(
+  c: Request,
+  written: Written,
+  collection: C,
+  key: string,
+  toObject: (stored: StoredOf[C]) => { readonly meta: { readonly uid: string; readonly revision: number } },
+): Response {
+  const object = toObject(written.state[collection].get(key) as StoredOf[C]);
+  const created = written.draft.results.at(-1)?.result === 'created';
+  const body = written.plan === undefined ? object : { ...object, plan: written.plan };
+  return answer(c, body, created ? 201 : 200, { etag: etagOf(object.meta) });
+}
+
+/** 204, or in a dry run 200 with the plan, which 204 has no room for. */
+export function answerDelete(c: Request, written: Written): Response {
+  return written.plan === undefined ? new Response(null, { status: 204 }) : answer(c, { plan: written.plan });
+}
+
+function preconditionOf(c: Request): Precondition {
+  const match = parseEtags(c.req.header('if-match'));
+  const noneMatch = parseEtags(c.req.header('if-none-match'));
+  return { ...(match !== undefined && { match }), ...(noneMatch !== undefined && { noneMatch }) };
+}
+
+function requireMatch(state: State, operations: readonly Operation[], { match }: Precondition): void {
+  if (match !== undefined) return;
+  for (const operation of operations) {
+    const { collection, key } = targetOf(operation);
+    if (!state[collection].has(key)) continue;
+    throw new ProblemError('precondition', `${key} exists and this server wants If-Match with its ETag`, {
+      hint: `curl -i http://127.0.0.1:7460/v1/${collection}/${key} shows it`,
+    });
+  }
+}
