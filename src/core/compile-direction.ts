@@ -69,15 +69,17 @@ export function compileDirection(
   const everyone = rules.filter((rule) => !rule.peers);
   const other = tableFor(everyone, own);
 
-  const special = [...byPeer(index, direction, rules, everyone)].sort(([a], [b]) => a - b);
-  const tables = new Map<string, PortTable>();
+  const classes = classify(index, direction, rules);
+  const names = direction === 'egress' ? rules.flatMap((rule) => rule.portNames) : [];
+  const tables = new Map<string | number, PortTable>();
   const peers = new Map<number, PortTable>([[0, other]]);
-  for (const [id, indices] of special) {
-    const ports = direction === 'ingress' ? own : index.get(id)?.identity.ports;
-    const key = indices.join() + portKey(direction, rules, ports);
+  for (const id of Uint32Array.from(classes.of.keys()).sort()) {
+    const number = classes.of.get(id)!;
+    const ports = direction === 'egress' && names.length > 0 ? index.get(id)?.identity.ports : own;
+    const key = names.length > 0 ? `${number} ${portKey(names, ports)}` : number;
     let table = tables.get(key);
     if (!table) {
-      const chosen = new Set(indices);
+      const chosen = new Set(classes.rules[number]);
       table = tableFor(
         rules.filter((rule, i) => !rule.peers || chosen.has(i)),
         ports,
@@ -89,38 +91,44 @@ export function compileDirection(
   return { enforced: true, peers };
 }
 
-/** Peers that may need a table of their own → indices of the rules that name them. */
-function byPeer(
-  index: IdentityIndex,
-  direction: Direction,
-  rules: readonly CompiledRule[],
-  everyone: readonly CompiledRule[],
-): Map<number, number[]> {
-  const special = new Map<number, number[]>();
+/** Peers that may need a table of their own, in classes: those of one class are named by the same rules. */
+interface Classes {
+  /** Remote identity → class. */
+  readonly of: ReadonlyMap<number, number>;
+  /** Class → indices of the rules that name its members; class 0 is named by none. */
+  readonly rules: readonly (readonly number[])[];
+}
+
+function classify(index: IdentityIndex, direction: Direction, rules: readonly CompiledRule[]): Classes {
+  const of = new Map<number, number>();
+  const members: number[][] = [[]];
+  const successor = new Map<number, number>();
   for (const [i, rule] of rules.entries()) {
     for (const question of rule.peers ?? []) {
       for (const id of question.ids) {
-        const indices = special.get(id);
-        if (!indices) special.set(id, [i]);
-        else if (indices.at(-1) !== i) indices.push(i);
+        const before = of.get(id) ?? 0;
+        if (members[before]!.at(-1) === i) continue;
+        const step = before * rules.length + i;
+        let after = successor.get(step);
+        if (after === undefined) {
+          after = members.push([...members[before]!, i]) - 1;
+          successor.set(step, after);
+        }
+        of.set(id, after);
       }
     }
+    if (rule.peers || direction === 'ingress') continue;
+    // Who declares a port that an egress rule for every peer names, answers unlike the others.
+    for (const name of rule.portNames) {
+      for (const id of index.withPortName(name)) if (!of.has(id)) of.set(id, 0);
+    }
   }
-  if (direction === 'ingress') return special;
-  // Who declares a port that an egress rule for every peer names, answers unlike the others.
-  for (const name of everyone.flatMap((rule) => rule.portNames)) {
-    for (const id of index.withPortName(name)) if (!special.has(id)) special.set(id, []);
-  }
-  return special;
+  return { of, rules: members };
 }
 
-/** Tells apart peers whose named ports differ, where names matter. */
-function portKey(direction: Direction, rules: readonly CompiledRule[], ports: Identity['ports']): string {
-  if (direction === 'ingress' || !ports) return '';
-  const names = rules.flatMap((rule) => rule.portNames);
-  return names.length === 0
-    ? ''
-    : ` ${names.map((name) => (ports[name] ? `${ports[name].port}/${ports[name].protocol}` : '')).join()}`;
+/** Tells apart peers of one class whose named ports differ. */
+function portKey(names: readonly string[], ports: Identity['ports']): string {
+  return names.map((name) => (ports?.[name] ? `${ports[name].port}/${ports[name].protocol}` : '')).join();
 }
 
 /** A rule with its port names looked up in `ports`. */

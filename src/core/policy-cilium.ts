@@ -29,13 +29,18 @@ const SPEC: FieldTable = {
 
 const DEFAULT_DENY: FieldTable = { known: ['ingress', 'egress'] };
 const REMOVED = 'not supported: Cilium removed it in 1.19';
+const RENAMED = { auth: 'is called `authentication`' };
 const INGRESS_PEERS = ['fromEndpoints', 'fromCIDR', 'fromCIDRSet', 'fromEntities'];
 const EGRESS_PEERS = ['toEndpoints', 'toCIDR', 'toCIDRSet', 'toEntities'];
 const INGRESS_UNSUPPORTED = { fromRequires: REMOVED, fromGroups: '', fromNodes: '', icmps: '' };
 const EGRESS_UNSUPPORTED = { toRequires: REMOVED, toGroups: '', toNodes: '', toServices: '', icmps: '' };
 
 const RULE: Readonly<Record<Section, FieldTable>> = {
-  ingress: { known: [...INGRESS_PEERS, 'toPorts'], unsupported: { ...INGRESS_UNSUPPORTED, authentication: '' } },
+  ingress: {
+    known: [...INGRESS_PEERS, 'toPorts'],
+    unsupported: { ...INGRESS_UNSUPPORTED, authentication: '' },
+    misplaced: RENAMED,
+  },
   ingressDeny: {
     known: [...INGRESS_PEERS, 'toPorts'],
     unsupported: INGRESS_UNSUPPORTED,
@@ -44,6 +49,7 @@ const RULE: Readonly<Record<Section, FieldTable>> = {
   egress: {
     known: [...EGRESS_PEERS, 'toPorts'],
     unsupported: { ...EGRESS_UNSUPPORTED, toFQDNs: '', authentication: '' },
+    misplaced: RENAMED,
   },
   egressDeny: {
     known: [...EGRESS_PEERS, 'toPorts'],

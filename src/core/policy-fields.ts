@@ -11,6 +11,8 @@ export interface Report {
 }
 
 export interface FieldTable {
+  /** Put before the names of unsupported fields in messages: `rules.`. */
+  readonly within?: string;
   readonly known: readonly string[];
   /** Fields of Cilium 1.19 that are refused by name: name → reason, or '' for "not supported yet". */
   readonly unsupported?: Readonly<Record<string, string>>;
@@ -68,11 +70,11 @@ export function readFields(report: Report, path: string, value: unknown, table: 
   const fields: Record<string, unknown> = {};
   for (const [key, member] of Object.entries(object)) {
     const here = at(path, key);
+    const known = table.known.includes(key);
     const reason = own(table.unsupported, key);
-    if (table.known.includes(key)) {
-      if (member === null) report.warnings.push(`${here}: null is read as absent`);
-      else fields[key] = member;
-    } else if (reason !== undefined) refuseUnsupported(report, here, key, undefined, reason);
+    if (member === null && (known || reason !== undefined)) report.warnings.push(`${here}: null is read as absent`);
+    else if (known) fields[key] = member;
+    else if (reason !== undefined) refuseUnsupported(report, here, (table.within ?? '') + key, undefined, reason);
     else refuseUnknown(report, here, key, table);
   }
   return fields;

@@ -24,14 +24,20 @@ export type PortSet =
 
 const MAX_PORTS = 40;
 
-const ALLOW_ONLY = ['rules', 'terminatingTLS', 'originatingTLS', 'serverNames', 'listener'];
+const ALLOW_ONLY = ['terminatingTLS', 'originatingTLS', 'serverNames', 'listener'];
 const ALLOW_RULE: FieldTable = {
-  known: ['ports'],
+  known: ['ports', 'rules'],
   unsupported: Object.fromEntries(ALLOW_ONLY.map((name) => [name, ''])),
 };
 const DENY_RULE: FieldTable = {
   known: ['ports'],
-  misplaced: Object.fromEntries(ALLOW_ONLY.map((name) => [name, 'is not allowed in a deny rule'])),
+  misplaced: Object.fromEntries(['rules', ...ALLOW_ONLY].map((name) => [name, 'is not allowed in a deny rule'])),
+};
+/** An empty `rules` has no effect, in Cilium too. */
+const L7_RULES: FieldTable = {
+  within: 'rules.',
+  known: [],
+  unsupported: { http: '', dns: '', kafka: '', l7proto: '', l7: '' },
 };
 const PORT: FieldTable = { known: ['port', 'endPort', 'protocol'] };
 
@@ -44,6 +50,7 @@ export function parseToPorts(
 ): readonly PortSet[] | undefined {
   const rules = readEach(report, path, value, (here, rule) => {
     const fields = readFields(report, here, rule, deny ? DENY_RULE : ALLOW_RULE);
+    if (fields?.rules !== undefined) readFields(report, at(here, 'rules'), fields.rules, L7_RULES);
     const ports =
       fields && readEach(report, at(here, 'ports'), fields.ports, (p, port) => parseCiliumPort(report, p, port));
     if (ports && ports.length > MAX_PORTS) {
@@ -59,6 +66,7 @@ function parseCiliumPort(report: Report, path: string, value: unknown): PortSet 
   const fields = readFields(report, path, value, PORT);
   if (!fields) return undefined;
   const protocols = parseProtocol(report, at(path, 'protocol'), fields.protocol ?? 'ANY', CILIUM_PROTOCOLS);
+  if (!protocols) return undefined;
   if (fields.port === undefined || fields.port === '') return refuse(report, at(path, 'port'), 'port is required');
   return parsePort(report, path, fields.port, fields.endPort, protocols);
 }

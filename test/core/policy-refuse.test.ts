@@ -1,0 +1,366 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parsePolicy } from '../../src/core/policy.ts';
+import { ccnp, cnp, egress, ingress, netpol, port } from './policy-document.ts';
+
+type Row = readonly [document: unknown, path: string, message: string];
+
+/** Refused with 400: the document is malformed. */
+const MALFORMED: readonly Row[] = [
+  [undefined, '', 'must be an object, not missing'],
+  [[], '', 'must be an object, not a list'],
+  [{}, '/kind', 'kind must be a policy'],
+  [{ ...cnp({}), kind: 'CiliumNetworkPolicies' }, '/kind', 'kind must be a policy'],
+  [{ ...ingress({}), apiVersion: 'cilium.io/v1' }, '/apiVersion', 'must be cilium.io/v2'],
+  [{ ...ingress({}), apiversion: 'x' }, '/apiversion', 'unknown field `apiversion`, did you mean `apiVersion`?'],
+  [
+    { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'p' } },
+    '/spec',
+    'spec or specs is required',
+  ],
+  [{ ...ingress({}), spec: undefined, specs: [] }, '/spec', 'spec or specs is required'],
+  [cnp({ endpointSelector: {}, ingress: [{}] }, {}), '/metadata/name', 'name is required'],
+  [cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'A' }), '/metadata/name', 'must be a DNS name'],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', namespace: 'a.b' }),
+    '/metadata/namespace',
+    'must be a DNS label',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', nmaespace: 'b' }),
+    '/metadata/nmaespace',
+    'did you mean `namespace`?',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { a: 1 } }),
+    '/metadata/annotations/a',
+    'must be a string, not a number',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/mode': 'x' } }),
+    '/metadata/annotations/postern.dev~1mode',
+    'unknown mode',
+  ],
+  [
+    { ...ccnp({ endpointSelector: {}, ingress: [{}] }), metadata: { name: 'a', namespace: 'b' } },
+    '/metadata/namespace',
+    'has no namespace',
+  ],
+  [cnp({ ingress: [{}] }), '/spec/endpointSelector', 'endpointSelector is required'],
+  [cnp({ endpointSelector: {} }), '/spec', 'at least one of ingress'],
+  [cnp({ endpointSelector: {}, ingress: [], egress: [] }), '/spec', 'at least one of ingress'],
+  [cnp({ endpointSelector: {}, ingres: [{}] }), '/spec/ingres', 'unknown field `ingres`, did you mean `ingress`?'],
+  [cnp({ endpointSelector: {}, ingress: {} }), '/spec/ingress', 'must be a list, not an object'],
+  [cnp({ endpointSelector: {}, ingress: [null] }), '/spec/ingress/0', 'must be an object, not null'],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}], enableDefaultDeny: { ingress: 'no' } }),
+    '/spec/enableDefaultDeny/ingress',
+    'must be true or false',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}], enableDefaultDeny: { both: true } }),
+    '/spec/enableDefaultDeny/both',
+    'unknown field',
+  ],
+  [cnp({ endpointSelector: {}, ingress: [{}], description: 1 }), '/spec/description', 'must be a string'],
+  [
+    cnp({ endpointSelector: { matchlabels: {} }, ingress: [{}] }),
+    '/spec/endpointSelector/matchlabels',
+    'did you mean `matchLabels`?',
+  ],
+  [
+    cnp({ endpointSelector: { matchLabels: { a: 1 } }, ingress: [{}] }),
+    '/spec/endpointSelector/matchLabels/a',
+    'must be a string, not a number',
+  ],
+  [
+    cnp({ endpointSelector: { matchLabels: { 'a b': 'c' } }, ingress: [{}] }),
+    '/spec/endpointSelector/matchLabels/a b',
+    'label key',
+  ],
+  [
+    cnp({ endpointSelector: { matchLabels: { 'x/a/b': 'c' } }, ingress: [{}] }),
+    '/spec/endpointSelector/matchLabels/x~1a~1b',
+    'label key',
+  ],
+  [
+    cnp({ endpointSelector: { matchLabels: { ':a': 'c' } }, ingress: [{}] }),
+    '/spec/endpointSelector/matchLabels/:a',
+    'the source before ":" is empty',
+  ],
+  [
+    cnp({ endpointSelector: { matchLabels: { a: 'b c' } }, ingress: [{}] }),
+    '/spec/endpointSelector/matchLabels/a',
+    'label value',
+  ],
+  [
+    cnp({ endpointSelector: { matchExpressions: [{ key: 'a', operator: 'in', values: ['b'] }] }, ingress: [{}] }),
+    '/spec/endpointSelector/matchExpressions/0/operator',
+    'unknown operator',
+  ],
+  [
+    cnp({ endpointSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] }, ingress: [{}] }),
+    '/spec/endpointSelector/matchExpressions/0/values',
+    'In needs at least one value',
+  ],
+  [
+    cnp({ endpointSelector: { matchExpressions: [{ key: 'a', operator: 'NotIn', values: [] }] }, ingress: [{}] }),
+    '/spec/endpointSelector/matchExpressions/0/values',
+    'NotIn needs at least one value',
+  ],
+  [
+    cnp({ endpointSelector: { matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] }, ingress: [{}] }),
+    '/spec/endpointSelector/matchExpressions/0/values',
+    'Exists takes no values',
+  ],
+  [
+    cnp({ endpointSelector: { matchExpressions: [{ operator: 'Exists' }] }, ingress: [{}] }),
+    '/spec/endpointSelector/matchExpressions/0/key',
+    'key is required',
+  ],
+  [
+    ingress({ fromEndpoint: [{}] }),
+    '/spec/ingress/0/fromEndpoint',
+    'unknown field `fromEndpoint`, did you mean `fromEndpoints`?',
+  ],
+  [ingress({ toEndpoints: [{}] }), '/spec/ingress/0/toEndpoints', 'did you mean `fromEndpoints`?'],
+  [ingress({ auth: {} }), '/spec/ingress/0/auth', '`auth` is called `authentication`'],
+  [
+    ingress({ fromEndpoints: [{}], fromEntities: ['world'] }),
+    '/spec/ingress/0',
+    'fromEndpoints and fromEntities cannot be combined',
+  ],
+  [
+    egress({ toCIDR: ['10.0.0.0/8'], toCIDRSet: [{ cidr: '10.0.0.0/8' }] }),
+    '/spec/egress/0',
+    'toCIDR and toCIDRSet cannot be combined',
+  ],
+  [ingress({ fromEntities: ['mars'] }), '/spec/ingress/0/fromEntities/0', 'unknown entity'],
+  [ingress({ fromEntities: 'world' }), '/spec/ingress/0/fromEntities', 'must be a list, not a string'],
+  [ingress({ fromCIDR: ['hello'] }), '/spec/ingress/0/fromCIDR/0', 'must be an address or address/length'],
+  [ingress({ fromCIDR: ['10.0.0.0/33'] }), '/spec/ingress/0/fromCIDR/0', 'must be an address or address/length'],
+  [ingress({ fromCIDR: [10] }), '/spec/ingress/0/fromCIDR/0', 'must be a string, not a number'],
+  [ingress({ fromCIDRSet: [{ cidr: '10.0.0.1' }] }), '/spec/ingress/0/fromCIDRSet/0/cidr', 'must be address/length'],
+  [ingress({ fromCIDRSet: [{ except: [] }] }), '/spec/ingress/0/fromCIDRSet/0/cidr', 'cidr is required'],
+  [
+    ingress({ fromCIDRSet: [{ cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] }] }),
+    '/spec/ingress/0/fromCIDRSet/0/except/0',
+    'must lie within 10.0.0.0/8',
+  ],
+  [
+    ingress({ fromCIDRSet: [{ cidr: '10.0.0.0/8', except: ['10.0.0.0/4'] }] }),
+    '/spec/ingress/0/fromCIDRSet/0/except/0',
+    'must lie within 10.0.0.0/8',
+  ],
+  [
+    ingress({ fromCIDRSet: [{ cidr: '10.0.0.0/8', except: ['::/96'] }] }),
+    '/spec/ingress/0/fromCIDRSet/0/except/0',
+    'must lie within 10.0.0.0/8',
+  ],
+  [port({}), '/spec/ingress/0/toPorts/0/ports/0/port', 'port is required'],
+  [port({ port: '65536' }), '/spec/ingress/0/toPorts/0/ports/0/port', 'must be a port, 0 to 65535, or a port name'],
+  [port({ port: -1 }), '/spec/ingress/0/toPorts/0/ports/0/port', 'must be a port'],
+  [port({ port: 80.5 }), '/spec/ingress/0/toPorts/0/ports/0/port', 'must be a port'],
+  [port({ port: '080' }), '/spec/ingress/0/toPorts/0/ports/0/port', 'must be a port'],
+  [port({ port: 'a--b' }), '/spec/ingress/0/toPorts/0/ports/0/port', 'must be a port'],
+  [port({ port: 'name-that-is-too-long' }), '/spec/ingress/0/toPorts/0/ports/0/port', 'must be a port'],
+  [
+    port({ port: true }),
+    '/spec/ingress/0/toPorts/0/ports/0/port',
+    'must be a port, 0 to 65535, or a port name, not a boolean',
+  ],
+  [port({ port: '80', protocol: 'FOO' }), '/spec/ingress/0/toPorts/0/ports/0/protocol', 'unknown protocol'],
+  [port({ port: '80', endPort: 79 }), '/spec/ingress/0/toPorts/0/ports/0/endPort', 'endPort is below port 80'],
+  [port({ port: '0', endPort: 79 }), '/spec/ingress/0/toPorts/0/ports/0/endPort', 'endPort needs a port above 0'],
+  [
+    port({ port: 'http', endPort: 79 }),
+    '/spec/ingress/0/toPorts/0/ports/0/endPort',
+    'endPort needs a port number, not a name',
+  ],
+  [port({ port: '80', endPort: 65536 }), '/spec/ingress/0/toPorts/0/ports/0/endPort', 'must be a port'],
+  [port({ port: '80', portEnd: 81 }), '/spec/ingress/0/toPorts/0/ports/0/portEnd', 'unknown field `portEnd`'],
+  [
+    ingress({ toPorts: [{ ports: Array.from({ length: 41 }, (_, i) => ({ port: i + 1 })) }] }),
+    '/spec/ingress/0/toPorts/0/ports',
+    'at most 40 ports',
+  ],
+  [ingress({ toPorts: [{ port: [] }] }), '/spec/ingress/0/toPorts/0/port', 'did you mean `ports`?'],
+  [
+    ingress({ toPorts: [{ ports: [{ port: 80 }], rules: { htpp: [] } }] }),
+    '/spec/ingress/0/toPorts/0/rules/htpp',
+    'did you mean `http`?',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingressDeny: [{ toPorts: [{ rules: {} }] }] }),
+    '/spec/ingressDeny/0/toPorts/0/rules',
+    'is not allowed in a deny rule',
+  ],
+  [
+    cnp({ endpointSelector: {}, egressDeny: [{ toFQDNs: [] }] }),
+    '/spec/egressDeny/0/toFQDNs',
+    'is only allowed in egress',
+  ],
+  [
+    cnp({ endpointSelector: {}, nodeSelector: {}, ingress: [{}] }),
+    '/spec',
+    'endpointSelector and nodeSelector cannot be combined',
+  ],
+  [netpol({ podSelector: {}, policyTypes: ['ingress'] }), '/spec/policyTypes/0', 'unknown policy type'],
+  [netpol({ podSelector: {}, ingress: [{ to: [] }] }), '/spec/ingress/0/to', '`to` is only allowed in egress'],
+  [
+    netpol({ podSelector: {}, ingress: [{ from: [{}] }] }),
+    '/spec/ingress/0/from/0',
+    'a peer needs podSelector, namespaceSelector or ipBlock',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ from: [{ podSelector: {}, ipBlock: { cidr: '10.0.0.0/8' } }] }] }),
+    '/spec/ingress/0/from/0',
+    'ipBlock cannot be combined',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.1' } }] }] }),
+    '/spec/ingress/0/from/0/ipBlock/cidr',
+    'must be address/length',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.0.0.0/8'] } }] }] }),
+    '/spec/ingress/0/from/0/ipBlock/except/0',
+    'must lie within',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ ports: [{ port: 80, protocol: 'ANY' }] }] }),
+    '/spec/ingress/0/ports/0/protocol',
+    'unknown protocol',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ ports: [{ port: 80, protocol: 'tcp' }] }] }),
+    '/spec/ingress/0/ports/0/protocol',
+    'unknown protocol',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ ports: [{ endPort: 80 }] }] }),
+    '/spec/ingress/0/ports/0/endPort',
+    'endPort needs a port',
+  ],
+  [netpol({ endpointSelector: {} }), '/spec/endpointSelector', 'unknown field `endpointSelector`'],
+  [{ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'a' } }, '/spec', 'spec is required'],
+];
+
+/** Refused with 422: Cilium 1.19 has it, this version has not. */
+const NOT_SUPPORTED: readonly Row[] = [
+  [ccnp({ nodeSelector: {}, ingress: [{}] }), '/spec/nodeSelector', 'nodeSelector is not supported yet'],
+  [cnp({ endpointSelector: {}, ingress: [{}], log: { value: 'x' } }), '/spec/log', 'log is not supported yet'],
+  ...['fromGroups', 'fromNodes', 'icmps', 'authentication'].map(
+    (name): Row => [ingress({ [name]: [] }), `/spec/ingress/0/${name}`, `${name} is not supported yet`],
+  ),
+  ...['toGroups', 'toNodes', 'toServices', 'toFQDNs', 'icmps', 'authentication'].map(
+    (name): Row => [egress({ [name]: [] }), `/spec/egress/0/${name}`, `${name} is not supported yet`],
+  ),
+  ...['terminatingTLS', 'originatingTLS', 'serverNames', 'listener'].map(
+    (name): Row => [
+      ingress({ toPorts: [{ [name]: {} }] }),
+      `/spec/ingress/0/toPorts/0/${name}`,
+      `${name} is not supported yet`,
+    ],
+  ),
+  ...['http', 'dns', 'kafka', 'l7proto', 'l7'].map(
+    (name): Row => [
+      ingress({ toPorts: [{ rules: { [name]: [] } }] }),
+      `/spec/ingress/0/toPorts/0/rules/${name}`,
+      `rules.${name} is not supported yet`,
+    ],
+  ),
+  ...['ICMP', 'ICMPv6', 'VRRP', 'IGMP'].map(
+    (name): Row => [
+      port({ protocol: name }),
+      '/spec/ingress/0/toPorts/0/ports/0/protocol',
+      `protocol ${name.toUpperCase()} is not supported yet`,
+    ],
+  ),
+  [
+    ingress({ fromRequires: [{}] }),
+    '/spec/ingress/0/fromRequires',
+    'fromRequires is not supported: Cilium removed it in 1.19',
+  ],
+  [egress({ toRequires: [{}] }), '/spec/egress/0/toRequires', 'toRequires is not supported: Cilium removed it in 1.19'],
+  [
+    ingress({ fromCIDRSet: [{ cidr: '10.0.0.0/8', cidrGroupRef: 'x' }] }),
+    '/spec/ingress/0/fromCIDRSet/0/cidrGroupRef',
+    'cidrGroupRef is not supported yet',
+  ],
+  [
+    ingress({ fromCIDRSet: [{ cidr: '10.0.0.0/8', cidrGroupSelector: {} }] }),
+    '/spec/ingress/0/fromCIDRSet/0/cidrGroupSelector',
+    'cidrGroupSelector is not supported yet',
+  ],
+  [
+    ingress({ fromEntities: ['cluster-mesh'] }),
+    '/spec/ingress/0/fromEntities/0',
+    'entity cluster-mesh is not supported yet',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/mode': 'audit' } }),
+    '/metadata/annotations/postern.dev~1mode',
+    'annotation postern.dev/mode=audit is not supported yet',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/expires': '1h' } }),
+    '/metadata/annotations/postern.dev~1expires',
+    'annotation postern.dev/expires is not supported yet',
+  ],
+  [
+    cnp({ endpointSelector: {}, ingress: [{}] }, { generateName: 'a', name: 'b' }),
+    '/metadata/generateName',
+    'generateName is not supported yet',
+  ],
+];
+
+for (const [rows, status] of [
+  [MALFORMED, 400],
+  [NOT_SUPPORTED, 422],
+] as const) {
+  for (const [document, path, message] of rows) {
+    test(`${status} at "${path}": ${message}`, () => {
+      const parsed = parsePolicy(document);
+      assert.ok(!parsed.ok, 'accepted');
+      const at = parsed.errors.filter((error) => error.path === path);
+      assert.ok(
+        at.some((error) => error.message.includes(message)),
+        JSON.stringify(parsed.errors),
+      );
+      assert.is(parsed.status, status, JSON.stringify(parsed.errors));
+    });
+  }
+}
+
+test('an error carries the value and what is allowed', () => {
+  const parsed = parsePolicy(ingress({ fromEntities: ['mars'] }));
+  assert.ok(!parsed.ok);
+  assert.is(parsed.errors[0]!.value, 'mars');
+  assert.ok(parsed.errors[0]!.allowed!.includes('world'));
+});
+
+test('all errors are reported at once', () => {
+  const parsed = parsePolicy(
+    cnp({
+      endpointSelector: {},
+      ingress: [{ fromEntities: ['mars', 'venus'], toPorts: [{ ports: [{ port: 'x y' }] }] }],
+    }),
+  );
+  assert.ok(!parsed.ok);
+  assert.is(parsed.errors.length, 3);
+});
+
+test('names of JavaScript objects are unknown fields like any other', () => {
+  for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+    const parsed = parsePolicy(
+      JSON.parse(
+        `{"apiVersion":"cilium.io/v2","kind":"CiliumNetworkPolicy","metadata":{"name":"p"},"spec":{"endpointSelector":{},"ingress":[{}],"${name}":{}}}`,
+      ),
+    );
+    assert.ok(!parsed.ok, name);
+    assert.is(parsed.errors[0]!.path, `/spec/${name}`);
+  }
+});
+
+test.run();
