@@ -103,7 +103,7 @@ test('refuses bytes that are not BTF or not ELF', () => {
 test('refuses an unknown kind instead of misreading what follows', () => {
   const broken = Buffer.from(bytes.bytes());
   broken.writeUInt8(0x1f, 24 + 7);
-  assert.throws(() => new Btf(broken), /unknown kind 31 of type 1/);
+  assert.throws(() => new Btf(broken), /unknown kind 31/);
 });
 
 test.run();

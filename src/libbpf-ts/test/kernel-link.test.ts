@@ -9,7 +9,7 @@ import { compile, inCgroup, missing, privateBpffs, until } from './kernel.ts';
 
 const test = suite('links');
 const reason = missing();
-if (reason !== undefined) console.log(`skipped: kernel tests of links need ${reason}`);
+if (reason !== undefined) console.log(`SKIP links: ${reason}`);
 else define();
 test.run();
 

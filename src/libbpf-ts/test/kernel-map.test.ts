@@ -6,7 +6,7 @@ import { compile, missing, privateBpffs } from './kernel.ts';
 
 const test = suite('maps');
 const reason = missing();
-if (reason !== undefined) console.log(`skipped: kernel tests of maps need ${reason}`);
+if (reason !== undefined) console.log(`SKIP maps: ${reason}`);
 else define();
 test.run();
 

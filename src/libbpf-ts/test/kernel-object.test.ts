@@ -8,7 +8,7 @@ import { compile, missing, scratch } from './kernel.ts';
 
 const test = suite('objects');
 const reason = missing();
-if (reason !== undefined) console.log(`skipped: kernel tests of objects need ${reason}`);
+if (reason !== undefined) console.log(`SKIP objects: ${reason}`);
 else define();
 test.run();
 

@@ -6,16 +6,17 @@ import { join } from 'node:path';
 import { mountBpffs } from '../src/index.ts';
 
 let directory: string | undefined;
+const mounts: string[] = [];
 
 /** Why kernel tests cannot run here, undefined if they can. */
 export function missing(): string | undefined {
-  if (process.getuid?.() !== 0) return 'root';
-  if (!existsSync('/sys/kernel/btf/vmlinux')) return 'kernel BTF (/sys/kernel/btf/vmlinux)';
+  if (process.getuid?.() !== 0) return 'root: these tests load programs into the kernel';
+  if (!existsSync('/sys/kernel/btf/vmlinux')) return 'kernel: needs 5.4 (BTF at /sys/kernel/btf/vmlinux)';
   return missingCompiler();
 }
 
 export function missingCompiler(): string | undefined {
-  return spawnSync('clang', ['--version']).status === 0 ? undefined : 'clang';
+  return spawnSync('clang', ['--version']).status === 0 ? undefined : 'package: clang';
 }
 
 /** Path of `<name>.bpf.c`, compiled into a temporary directory. */
@@ -34,7 +35,7 @@ export function compile(name: 'all' | 'rejected'): string {
 export function privateBpffs(): string {
   const path = mkdtempSync(join(scratch(), 'bpffs-'));
   mountBpffs(path);
-  process.once('exit', () => execFileSync('umount', [path]));
+  mounts.push(path);
   return path;
 }
 
@@ -63,7 +64,8 @@ export function scratch(): string {
   const path = mkdtempSync(join(tmpdir(), 'libbpf-ts-'));
   directory = path;
   process.once('exit', () => {
-    process.once('exit', () => rmSync(path, { recursive: true, force: true }));
+    for (const mount of mounts) execFileSync('umount', [mount]);
+    rmSync(path, { recursive: true, force: true });
   });
   return path;
 }

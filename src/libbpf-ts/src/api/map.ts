@@ -3,19 +3,18 @@
  * no call can write past a buffer. Batch calls and whole-map walks: `map-batch.ts`.
  */
 import { closeSync } from 'node:fs';
-import type { Codec } from '../btf/codec.ts';
-import { rawCodec, u32Codec } from '../btf/codec.ts';
+import { rawCodec } from '../btf/codec.ts';
 import type { MapCodecs } from '../btf/map-codecs.ts';
 import { BpfError, EEXIST, ENOENT } from '../sys/error.ts';
 import { mapInfo, objGet, objPin } from '../sys/info.ts';
-import type { Libbpf } from '../sys/libbpf.ts';
 import { libbpf } from '../sys/libbpf.ts';
 import type { MapType, UpdateFlag } from '../sys/map.ts';
 import { MAP_TYPES, mapCreate, UPDATE_FLAGS } from '../sys/map.ts';
 import { Mapping } from '../sys/mapping.ts';
 import type { MapHandle } from '../sys/object.ts';
-import type { RawMap } from './map-batch.ts';
 import { deleteBatch, nextKeys, rawBatches, updateBatch } from './map-batch.ts';
+import type { Bound } from './map-binding.ts';
+import { ARRAYS, bindMap, mapTypeName, roundUp8, viewOf } from './map-binding.ts';
 
 export interface MapCreateOptions<K, V> extends MapCodecs<K, V> {
   readonly type: MapType;
@@ -26,19 +25,6 @@ export interface MapCreateOptions<K, V> extends MapCodecs<K, V> {
   /** Template of array_of_maps and hash_of_maps. */
   readonly inner?: { readonly fd: number };
 }
-
-const TYPE_NAMES = new Map<number, MapType>(
-  Object.entries(MAP_TYPES).map(([name, number]) => [number, name as MapType]),
-);
-const PER_CPU: ReadonlySet<string> = new Set([
-  'percpu_hash',
-  'percpu_array',
-  'lru_percpu_hash',
-  'percpu_cgroup_storage',
-] satisfies MapType[]);
-const ARRAYS: ReadonlySet<string> = new Set(['array', 'percpu_array'] satisfies MapType[]);
-
-const NOTHING: Codec<unknown> = { size: 0, decode: () => undefined, encode: () => {} };
 
 export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
   readonly name: string;
@@ -108,7 +94,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
 
   get type(): MapType | `type ${number}` {
     const number = this.#bound?.typeNumber ?? this.#unloaded().definition.type;
-    return TYPE_NAMES.get(number) ?? `type ${number}`;
+    return mapTypeName(number);
   }
 
   get keySize(): number {
@@ -305,43 +291,9 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
   }
 
   #bind(fd: number, owned: boolean): this {
-    const info = mapInfo(fd);
-    const perCpu = PER_CPU.has(TYPE_NAMES.get(info.type) ?? '');
-    const stride = perCpu ? roundUp8(info.valueSize) : info.valueSize;
-    const copies = perCpu ? libbpf().libbpf_num_possible_cpus() : 1;
-    const codecs = {
-      key: this.#sized('key', this.#codecs.key, info.keySize),
-      value: this.#sized('value', this.#codecs.value, info.valueSize),
-    };
-    const key = info.keySize === 0 ? null : Buffer.alloc(Math.max(8, info.keySize));
-    const value = Buffer.alloc(Math.max(8, stride * copies));
-    this.#bound = {
-      name: this.name,
-      lb: libbpf(),
-      fd,
-      typeNumber: info.type,
-      keySize: info.keySize,
-      valueSize: info.valueSize,
-      maxEntries: info.maxEntries,
-      stride,
-      copies,
-      codecs,
-      key,
-      value,
-      keyView: viewOf(key ?? Buffer.alloc(0)),
-      valueView: viewOf(value),
-    };
+    this.#bound = bindMap(fd, this.name, this.#codecs);
     this.#owned = owned;
     return this;
-  }
-
-  /** Size 0: ring buffers, keys of queues. */
-  #sized<T>(what: 'key' | 'value', codec: Codec<T> | undefined, size: number): Codec<T> {
-    if (size === 0) return NOTHING as Codec<T>;
-    const actual = codec ?? ((size === 4 ? u32Codec : rawCodec(size)) as unknown as Codec<T>);
-    if (actual.size !== size)
-      throw new RangeError(`Cannot use map "${this.name}": its ${what} has ${size} bytes, the codec ${actual.size}`);
-    return actual;
   }
 
   get #map(): Bound<K, V> {
@@ -351,14 +303,13 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
 
   #single(): Bound<K, V> {
     const map = this.#map;
-    if (map.copies !== 1 || PER_CPU.has(this.type))
-      throw new TypeError(`BPF map "${this.name}" is per-CPU: use getPerCpu, setPerCpu, entriesPerCpu`);
+    if (map.perCpu) throw new TypeError(`BPF map "${this.name}" is per-CPU: use getPerCpu, setPerCpu, entriesPerCpu`);
     return map;
   }
 
   #perCpu(): Bound<K, V> {
     const map = this.#map;
-    if (!PER_CPU.has(this.type)) throw new TypeError(`BPF map "${this.name}" is not per-CPU`);
+    if (!map.perCpu) throw new TypeError(`BPF map "${this.name}" is not per-CPU`);
     return map;
   }
 
@@ -373,18 +324,6 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
   }
 }
 
-interface Bound<K, V> extends RawMap {
-  readonly lb: Libbpf;
-  readonly typeNumber: number;
-  readonly maxEntries: number;
-  readonly codecs: MapCodecs<K, V>;
-  /** Scratch of one key (null: the map has none) and one value (all CPUs). */
-  readonly key: Buffer | null;
-  readonly value: Buffer;
-  readonly keyView: DataView;
-  readonly valueView: DataView;
-}
-
 function absent(result: number, verb: string, map: string): undefined {
   if (result === -ENOENT) return undefined;
   throw new BpfError(`${verb} map "${map}"`, -result);
@@ -393,12 +332,4 @@ function absent(result: number, verb: string, map: string): undefined {
 function updateError(map: string, result: number, flag: UpdateFlag): BpfError {
   const hint = result === -EEXIST && flag === 'noexist' ? { hint: 'the key exists' } : {};
   return new BpfError(`update map "${map}"`, -result, hint);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function roundUp8(size: number): number {
-  return (size + 7) & ~7;
 }

@@ -3,33 +3,12 @@
  * for: only their offsets are indexed, so opening the kernel's 125 000 types is cheap. Layouts and codecs: `shape.ts`.
  */
 import { readFileSync } from 'node:fs';
+import type { BtfType } from './decode.ts';
+import { decodeType, sizeOfType, VOID } from './decode.ts';
 import { Elf } from './elf.ts';
 import { KIND } from './kind.ts';
 import { describe, shapeOf } from './shape.ts';
 
-/** Bytes after the 12-byte head: [fixed, per member]. */
-const TAIL: readonly (readonly [number, number])[] = [
-  [0, 0],
-  [4, 0],
-  [0, 0],
-  [12, 0],
-  [0, 12],
-  [0, 12],
-  [0, 8],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 8],
-  [4, 0],
-  [0, 12],
-  [0, 0],
-  [4, 0],
-  [0, 0],
-  [0, 12],
-];
 const MODIFIERS: ReadonlySet<number> = new Set([
   KIND.typedef,
   KIND.volatile,
@@ -49,31 +28,6 @@ const NAMED: readonly number[] = [
   KIND.int,
   KIND.float,
 ];
-
-export interface BtfMember {
-  readonly name: string;
-  readonly type: number;
-  readonly bitOffset: number;
-  /** 0 if not a bit field. */
-  readonly bitSize: number;
-}
-
-export interface BtfType {
-  readonly id: number;
-  readonly kind: number;
-  readonly name: string;
-  /** Bytes, of kinds that have a size; else 0. */
-  readonly size: number;
-  /** Referenced type, of kinds that refer to one; else 0. */
-  readonly type: number;
-  readonly signed: boolean;
-  readonly bool: boolean;
-  readonly char: boolean;
-  readonly length: number;
-  readonly members: readonly BtfMember[];
-  readonly values: readonly (readonly [string, number])[];
-  readonly variables: readonly { readonly type: number; readonly offset: number; readonly size: number }[];
-}
 
 export interface MapDefinition {
   readonly name: string;
@@ -118,11 +72,7 @@ export class Btf {
     const offsets: number[] = [];
     for (let at = start; at < end; ) {
       offsets.push(at);
-      const info = view.getUint32(at + 4, true);
-      const tail = TAIL[(info >>> 24) & 0x1f];
-      if (tail === undefined)
-        throw new Error(`Cannot read BTF: unknown kind ${(info >>> 24) & 0x1f} of type ${offsets.length}`);
-      at += 12 + tail[0] + tail[1] * (info & 0xffff);
+      at += sizeOfType(view, at);
     }
     this.#offsets = Uint32Array.from(offsets);
   }
@@ -150,10 +100,10 @@ export class Btf {
 
   /** Type by id. Throws if there is none. */
   type(id: number): BtfType {
-    if (id === 0) return { ...BLANK, id: 0, kind: KIND.void, name: 'void' };
+    if (id === 0) return VOID;
     const at = this.#offsets[id - 1];
     if (at === undefined) throw new Error(`BTF has no type ${id}`);
-    return decode(this.#view, at, id, (offset) => this.#string(offset));
+    return decodeType(this.#view, at, id, (offset) => this.#string(offset));
   }
 
   /** First struct, union, enum, section, typedef or scalar of that name (structs before typedefs). Throws if absent. */
@@ -281,86 +231,6 @@ export class Btf {
       this.#bytes.byteOffset + start,
       this.#bytes.indexOf(0, start) - start,
     ).toString('latin1');
-  }
-}
-
-const BLANK: Omit<BtfType, 'id' | 'kind' | 'name'> = {
-  size: 0,
-  type: 0,
-  signed: false,
-  bool: false,
-  char: false,
-  length: 0,
-  members: [],
-  values: [],
-  variables: [],
-};
-
-function decode(view: DataView, at: number, id: number, string: (offset: number) => string): BtfType {
-  const info = view.getUint32(at + 4, true);
-  const kind = (info >>> 24) & 0x1f;
-  const flag = info >>> 31 === 1;
-  const word = view.getUint32(at + 8, true);
-  const blank: BtfType = { ...BLANK, id, kind, name: string(view.getUint32(at, true)) };
-  const rows = <T>(stride: number, row: (at: number) => T): T[] =>
-    Array.from({ length: info & 0xffff }, (_, index) => row(at + 12 + index * stride));
-  switch (kind) {
-    case KIND.int: {
-      const encoding = (view.getUint32(at + 12, true) >>> 24) & 0xf;
-      const bool = (encoding & 4) !== 0;
-      // clang marks `char` only by its name and its signedness (unsigned on arm64).
-      return {
-        ...blank,
-        size: word,
-        signed: (encoding & 1) !== 0,
-        bool,
-        char: (encoding & 2) !== 0 || blank.name === 'char',
-      };
-    }
-    case KIND.float:
-      return { ...blank, size: word };
-    case KIND.array:
-      return { ...blank, type: view.getUint32(at + 12, true), length: view.getUint32(at + 20, true) };
-    case KIND.struct:
-    case KIND.union: {
-      const members = rows(12, (row) => {
-        const offset = view.getUint32(row + 8, true);
-        return {
-          name: string(view.getUint32(row, true)),
-          type: view.getUint32(row + 4, true),
-          bitOffset: flag ? offset & 0xff_ffff : offset,
-          bitSize: flag ? offset >>> 24 : 0,
-        };
-      });
-      return { ...blank, size: word, members };
-    }
-    case KIND.enum: {
-      const values = rows(8, (row): [string, number] => [
-        string(view.getUint32(row, true)),
-        flag ? view.getInt32(row + 4, true) : view.getUint32(row + 4, true),
-      ]);
-      return { ...blank, size: word, signed: flag, values };
-    }
-    case KIND.enum64: {
-      const values = rows(12, (row): [string, number] => [
-        string(view.getUint32(row, true)),
-        view.getUint32(row + 4, true) +
-          (flag ? view.getInt32(row + 8, true) : view.getUint32(row + 8, true)) * 0x1_0000_0000,
-      ]);
-      return { ...blank, size: word, signed: flag, values };
-    }
-    case KIND.datasec: {
-      const variables = rows(12, (row) => ({
-        type: view.getUint32(row, true),
-        offset: view.getUint32(row + 4, true),
-        size: view.getUint32(row + 8, true),
-      }));
-      return { ...blank, size: word, variables };
-    }
-    case KIND.ptr:
-      return { ...blank, size: 8, type: word };
-    default:
-      return { ...blank, type: word };
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a BTF type looks like in memory, free of C's names for it: the common input of codecs and generated code. */
-import type { Btf, BtfType } from './btf.ts';
+import type { Btf } from './btf.ts';
+import type { BtfType } from './decode.ts';
 import { KIND } from './kind.ts';
 
 export type Shape =

@@ -1,4 +1,4 @@
-/** One socket by its addresses, through NETLINK_SOCK_DIAG (sock_diag(7)), in the caller's network namespace. */
+/** One TCP socket by its addresses, through NETLINK_SOCK_DIAG (sock_diag(7)), in the caller's network namespace. */
 import { closeSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { BpfError, checkErrno, ENOENT } from '../sys/error.ts';
@@ -20,28 +20,33 @@ const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const HEADER = 16;
 
-const IPPROTO = { tcp: 6, udp: 17 } as const;
+const IPPROTO_TCP = 6;
+const NO_COOKIE = Buffer.alloc(8, 0xff);
 
 export interface SocketAddresses {
-  readonly protocol: 'tcp' | 'udp';
+  readonly protocol: 'tcp';
+  /** The socket's own end. */
   readonly local: { readonly address: string; readonly port: number };
+  /** The other end; port 0 means a listening socket. */
   readonly remote: { readonly address: string; readonly port: number };
 }
 
 export interface SocketOwner {
   readonly uid: number;
-  /** Inode of the socket, as in /proc/PID/fd ("socket:[123]"); 0 when no process holds it any more. */
+  /** Inode of the socket, as in /proc/PID/fd ("socket:[123]"). */
   readonly inode: number;
 }
 
-/** Owner of the socket with exactly these ends, undefined if there is none. `local` is the socket's own end. */
+/**
+ * Owner of the socket with exactly these ends, undefined if there is none or no process holds it any more (closed,
+ * TIME_WAIT, not yet accepted): of those the kernel reports uid 0, which must never be taken for root.
+ */
 export function inetDiag(socket: SocketAddresses): SocketOwner | undefined {
-  const reply = netlinkRequest(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, inetDiagRequest(socket));
-  // struct inet_diag_msg: uid at 64, inode at 68.
-  return reply && { uid: reply.readUInt32LE(64), inode: reply.readUInt32LE(68) };
+  const found = findSocket(socket);
+  return found === undefined || found.inode === 0 ? undefined : { uid: found.uid, inode: found.inode };
 }
 
-/** Uid of the socket with exactly these ends, undefined if there is none. */
+/** Uid of `inetDiag`. */
 export function inetDiagUid(socket: SocketAddresses): number | undefined {
   return inetDiag(socket)?.uid;
 }
@@ -51,22 +56,32 @@ export function inetDiagUid(socket: SocketAddresses): number | undefined {
  * CONFIG_INET_DIAG_DESTROY, else throws BpfError (EPERM, EOPNOTSUPP).
  */
 export function sockDestroy(socket: SocketAddresses): boolean {
-  return netlinkRequest(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, inetDiagRequest(socket)) !== undefined;
+  const found = findSocket(socket);
+  if (found === undefined) return false;
+  // The cookie: by its addresses alone the kernel could take the listening socket, once the connection is gone.
+  return netlinkRequest(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, inetDiagRequest(socket, found.cookie)) !== undefined;
 }
 
-/** struct inet_diag_req_v2, 56 bytes: exact socket, any state, no cookie. */
-function inetDiagRequest({ protocol, local, remote }: SocketAddresses): Buffer {
+/** The kernel falls back to a socket listening on the local port: such an answer is another socket. */
+function findSocket(socket: SocketAddresses): (SocketOwner & { readonly cookie: Buffer }) | undefined {
+  const reply = netlinkRequest(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, inetDiagRequest(socket, NO_COOKIE));
+  // struct inet_diag_msg: remote port at 6, cookie at 44, uid at 64, inode at 68.
+  if (reply === undefined || reply.readUInt16BE(6) !== socket.remote.port) return undefined;
+  return { uid: reply.readUInt32LE(64), inode: reply.readUInt32LE(68), cookie: reply.subarray(44, 52) };
+}
+
+/** struct inet_diag_req_v2, 56 bytes: one socket in any state, on any interface. */
+function inetDiagRequest({ local, remote }: SocketAddresses, cookie: Buffer): Buffer {
   const v6 = isIPv6(local.address) || isIPv6(remote.address);
   const request = Buffer.alloc(56);
   request.writeUInt8(v6 ? AF_INET6 : AF_INET, 0);
-  request.writeUInt8(IPPROTO[protocol], 1);
+  request.writeUInt8(IPPROTO_TCP, 1);
   request.writeUInt32LE(0xffff_ffff, 4);
   request.writeUInt16BE(local.port, 8);
   request.writeUInt16BE(remote.port, 10);
   request.set(addressBytes(local.address, v6), 12);
   request.set(addressBytes(remote.address, v6), 28);
-  // Interface 0, cookie INET_DIAG_NOCOOKIE.
-  request.fill(0xff, 48, 56);
+  cookie.copy(request, 48);
   return request;
 }
 
