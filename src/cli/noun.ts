@@ -26,6 +26,8 @@ export interface Noun {
   readonly verbs: readonly ('list' | 'get' | 'put' | 'delete')[];
   /** The path of one object; Failure 2 when `ref` is not written so. */
   readonly pathOf: (ref: string) => string;
+  /** Set when an object has no path of its own: how a list is narrowed to find it. */
+  readonly findBy?: (ref: string) => readonly (readonly [string, string])[];
   readonly refOf: (object: never) => string;
   readonly columns: readonly Column[];
 }
@@ -94,6 +96,7 @@ export const NOUNS: readonly Noun[] = [
     example: 'web-1/812-44120',
     verbs: ['list', 'get'],
     pathOf: (ref) => `/v1/endpoints/${parts(ref, 'endpoint', 2, 'HOST/ID', 'web-1/812-44120')}`,
+    findBy: (ref) => [['host', ref.split('/')[0]!]],
     refOf: (e) => e.id,
     columns: [
       { title: 'ID', cell: (e) => e.id },

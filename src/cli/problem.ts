@@ -20,20 +20,27 @@ export function problemFailure(
   place?: (error: FieldError) => string | undefined,
 ): Failure {
   const problem = readProblem(answer);
-  const details = (problem?.errors ?? []).map((error) => `  ${fieldErrorText(error, place)}`);
+  const text = problem?.detail ?? problem?.title;
+  const errors = (problem?.errors ?? []).filter(
+    (error) => !(error.path.startsWith('?') && text?.includes(error.message)),
+  );
+  const details = errors.map((error) => `  ${fieldErrorText(error, place)}`);
   const hint = hintOf(problem, request);
   if (hint) details.push(`hint: ${hint}`);
   const retry = answer.headers['retry-after'];
   if (typeof retry === 'string') details.push(`hint: try again in ${retry} s`);
   if (answer.status >= 500 && problem?.requestId) details.push(`request id: ${problem.requestId}`);
   if (!problem && answer.text.trim() !== '') details.push(`  ${answer.text.trim().slice(0, 500)}`);
-  return new Failure(toExit(answer.status), headline(problem) ?? silent(answer, request), details, answer.status);
+  return new Failure(
+    toExit(answer.status),
+    headline(text, errors[0]) ?? silent(answer, request),
+    details,
+    answer.status,
+  );
 }
 
 /** The detail, without the first error when it repeats it: that one follows on a line of its own. */
-function headline(problem: Problem | undefined): string | undefined {
-  const text = problem?.detail ?? problem?.title;
-  const [error] = problem?.errors ?? [];
+function headline(text: string | undefined, error: FieldError | undefined): string | undefined {
   if (!text || !error) return text;
   const repeated = text.indexOf(`: ${error.path === '' ? '' : `${error.path} `}${error.message}`);
   return repeated > 0 ? text.slice(0, repeated) : text;
@@ -55,7 +62,9 @@ function hintOf(problem: Problem | undefined, { path }: Pick<Request, 'path'>): 
 export function fieldErrorText(error: FieldError, place?: (error: FieldError) => string | undefined): string {
   const at =
     error.line === undefined ? '' : `line ${error.line}${error.column === undefined ? '' : `:${error.column}`} `;
-  const where = place?.(error) ?? `${at}${error.path === '' ? '(the whole body)' : error.path}`;
+  const { document } = error as { document?: string };
+  const field = error.path === '' ? '(the whole body)' : error.path;
+  const where = place?.(error) ?? `${at}${document ? `${document} ` : ''}${field}`;
   const value = error.value === undefined ? '' : ` ${shorten(JSON.stringify(error.value))}`;
   const known = error.allowed?.filter((word) => !error.message.includes(word)) ?? [];
   const allowed = known.length > 0 ? ` (allowed: ${error.allowed!.join(', ')})` : '';

@@ -3,7 +3,7 @@
 /** "12 s", "3 min", "5 h", "12 d" since a time in RFC 3339; "-" when there is none. */
 export function age(time: string | undefined | null, nowMs: number): string {
   const at = time ? Date.parse(time) : Number.NaN;
-  return Number.isNaN(at) ? '-' : span(Math.max(0, nowMs - at));
+  return Number.isNaN(at) ? '-' : span(Math.floor(Math.max(0, nowMs - at) / 1000) * 1000).replace('0 ms', '0 s');
 }
 
 export function span(ms: number): string {

@@ -1,10 +1,9 @@
-/** `--watch`: the list as it is, then each change as it comes; lists anew when the server has forgotten the revision. */
+/** A collection: all of its pages, or (`--watch`) all of it and then each change. */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ListOf, WatchEvent } from '../api/list.ts';
 import type { Client } from './client.ts';
-import { Failure } from './failure.ts';
 
-/** All pages of a collection. `revision` is where a watch of it begins. */
+/** All pages of a collection. */
 export async function listAll<T>(
   client: Client,
   path: string,
@@ -23,7 +22,10 @@ export async function listAll<T>(
   return { items, revision };
 }
 
-/** Never ends by itself; throws Failure 3 when the server goes away. */
+/**
+ * First everything there is, in one piece, then each change. Begins anew when the server ends the stream (it stops, or it
+ * has left this reader behind): Failure 3 then says whether it is gone.
+ */
 export async function watch<T>(
   client: Client,
   path: string,
@@ -31,18 +33,18 @@ export async function watch<T>(
   seen: { onList: (items: T[]) => Promise<void>; onEvent: (event: WatchEvent & { object: T }) => Promise<void> },
 ): Promise<never> {
   for (;;) {
-    const { items, revision } = await listAll<T>(client, path, query);
-    await seen.onList(items);
-    const watchQuery = [...query, ['watch', 'true'] as const, ['revision', String(revision)] as const];
-    try {
-      for await (const line of client.lines({ method: 'GET', path, query: watchQuery, follow: true })) {
-        const event = JSON.parse(line) as WatchEvent;
-        if (event.type !== 'BOOKMARK') await seen.onEvent(event as WatchEvent & { object: T });
+    const request = { method: 'GET', path, query: [...query, ['watch', 'true']], follow: true } as const;
+    let first: T[] | undefined = [];
+    for await (const line of client.lines(request)) {
+      const event = JSON.parse(line) as WatchEvent & { object: T };
+      if (event.type !== 'BOOKMARK') {
+        if (first === undefined) await seen.onEvent(event);
+        else first.push(event.object);
+      } else if (first !== undefined) {
+        await seen.onList(first);
+        first = undefined;
       }
-    } catch (error) {
-      if (!(error instanceof Failure) || error.status !== 410) throw error;
     }
-    // The server ended it (it left this reader behind, or it stops): the list says which.
     await wait(1000);
   }
 }

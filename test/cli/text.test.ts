@@ -140,7 +140,8 @@ test('spans', () => {
 
 test('ages: never negative, "-" when there is no time', () => {
   assert.is(age('2026-11-24T09:30:00Z', Date.parse('2026-11-24T09:30:30Z')), '30 s');
-  assert.is(age('2026-11-24T09:30:00Z', Date.parse('2026-11-24T09:29:00Z')), '0 ms');
+  assert.is(age('2026-11-24T09:30:00Z', Date.parse('2026-11-24T09:29:00Z')), '0 s');
+  assert.is(age('2026-11-24T09:30:00Z', Date.parse('2026-11-24T09:30:01.400Z')), '1 s');
   assert.is(age(undefined, 0), '-');
 });
 

@@ -45,10 +45,7 @@ export const DELETE: Command = {
     if (files.length > 0) {
       if (word !== undefined) throw new Failure(2, `either -f or names, not both ("${word}")`);
       const { documents } = await readBundle(files, call.io);
-      // What is in a namespace goes before the namespace.
-      const targets = documents.flatMap(refsOfDocument);
-      const isNamespace = (target: ObjectRef) => target.noun.word === 'namespace';
-      return deleteAll([...targets.filter((t) => !isNamespace(t)), ...targets.filter(isNamespace)], call);
+      return deleteFromFiles(documents.flatMap(refsOfDocument), call);
     }
     if (word === undefined)
       throw new Failure(2, '"postern delete" needs a noun and a name, or -f', ['see: postern delete --help']);
@@ -95,17 +92,39 @@ async function deleteOf(noun: Noun, refs: readonly string[], call: Call): Promis
     return 0;
   }
   for (const { ref } of found) call.out.note(`  ${noun.word} ${ref}`);
-  if (!call.on('dry-run')) await confirm(call, `delete these ${found.length}?`);
+  if (!call.on('dry-run')) await confirm(call, `delete ${found.length === 1 ? 'it' : `these ${found.length}`}?`);
   return deleteAll(found, call);
 }
 
-/** In order; stops at the first that is refused, and says what was done before. */
-async function deleteAll(targets: readonly ObjectRef[], call: Call): Promise<number> {
-  const isDryRun = call.on('dry-run');
-  const paths = targets.map(({ noun, ref }) => noun.pathOf(ref));
-  for (const [i, { noun, ref }] of targets.entries()) {
-    await call.server.must({ method: 'DELETE', path: paths[i]!, query: dryRunQuery(isDryRun) });
-    await call.out.print(`${noun.word} ${ref} ${isDryRun ? 'would be deleted: dry run, nothing changed' : 'deleted'}`);
+/** What is already gone is no mistake; what is in a namespace goes before the namespace. */
+async function deleteFromFiles(targets: readonly ObjectRef[], call: Call): Promise<number> {
+  const isNamespace = (target: ObjectRef) => target.noun.word === 'namespace';
+  for (const target of [...targets.filter((row) => !isNamespace(row)), ...targets.filter(isNamespace)]) {
+    if (isNamespace(target) && call.on('dry-run')) {
+      await call.out.print(
+        `namespace ${target.ref} would be deleted, if nothing else is in it: dry run, nothing changed`,
+      );
+      continue;
+    }
+    try {
+      await deleteOne(target, call);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.status !== 404) throw error;
+      await call.out.print(`${target.noun.word} ${target.ref} is not there`);
+    }
   }
   return 0;
+}
+
+/** In order; stops at the first that is refused. All names are checked before the first call. */
+async function deleteAll(targets: readonly ObjectRef[], call: Call): Promise<number> {
+  for (const { noun, ref } of targets) noun.pathOf(ref);
+  for (const target of targets) await deleteOne(target, call);
+  return 0;
+}
+
+async function deleteOne({ noun, ref }: ObjectRef, call: Call): Promise<void> {
+  const isDryRun = call.on('dry-run');
+  await call.server.must({ method: 'DELETE', path: noun.pathOf(ref), query: dryRunQuery(isDryRun) });
+  await call.out.print(`${noun.word} ${ref} ${isDryRun ? 'would be deleted: dry run, nothing changed' : 'deleted'}`);
 }

@@ -102,15 +102,26 @@ const NEXT: Partial<Record<NounWord, string>> = {
 
 export async function getObject(noun: Noun, ref: string, call: Call): Promise<number> {
   const path = noun.pathOf(ref);
-  if (call.out.format === 'yaml') {
+  const { out } = call;
+  if (noun.findBy === undefined && out.format === 'yaml') {
     const answer = await call.server.must({ method: 'GET', path, headers: { accept: 'application/yaml' } });
-    await call.out.print(answer.text.trimEnd());
+    await out.print(answer.text.trimEnd());
     return 0;
   }
-  const object = await call.server.json<never>({ method: 'GET', path });
-  if (call.out.format === 'json') await call.out.value(object);
-  else await call.out.print(await card(noun, object));
+  const object = noun.findBy
+    ? await findObject(noun, ref, call)
+    : await call.server.json<never>({ method: 'GET', path });
+  if (out.format === 'table') await out.print(card(noun, object));
+  else await out.value(object);
   return 0;
+}
+
+async function findObject(noun: Noun, ref: string, call: Call): Promise<never> {
+  const { items } = await listAll<never>(call.server, noun.path, noun.findBy!(ref));
+  const object = items.find((item) => noun.refOf(item) === ref);
+  if (object === undefined)
+    throw new Failure(2, `There is no ${noun.word} ${ref}`, [`hint: postern get ${noun.plural}`]);
+  return object;
 }
 
 async function watchObjects(noun: Noun, query: readonly (readonly [string, string])[], call: Call): Promise<never> {
@@ -162,7 +173,7 @@ function rows(noun: Noun, objects: readonly never[], withHeader = true): string 
     : alignRows(cells).join('\n');
 }
 
-async function card(noun: Noun, object: never): Promise<string> {
+function card(noun: Noun, object: never): string {
   const nowMs = Date.now();
   const cells = noun.columns.map((column) => [`${column.title.toLowerCase()}:`, column.cell(object, nowMs)]);
   return alignRows(cells.filter(([, value]) => value !== '-')).join('\n');

@@ -7,7 +7,7 @@ import { Failure } from '../failure.ts';
 import type { Noun } from '../noun.ts';
 import { problemFailure } from '../problem.ts';
 import { dryRunQuery, planLines } from './plan.ts';
-import { givenWorkloadFlags, toPairs, toWorkloadBody } from './workload-flags.ts';
+import { givenWorkloadFlags, placeInFlags, toPairs, toWorkloadBody } from './workload-flags.ts';
 
 export const PUT_FLAGS: readonly Flag[] = [
   { name: 'file', short: 'f', value: 'FILE', summary: 'the body, JSON or YAML; - for stdin', complete: 'file' },
@@ -69,7 +69,12 @@ async function toPut(noun: Noun, call: Call): Promise<Put> {
   if (file === undefined) {
     if (noun.word === 'policy') throw new Failure(2, 'a policy is put from a file: postern policy put -f FILE');
     const body = noun.word === 'workload' ? toWorkloadBody(call) : { labels: toPairs(call.list('label'), '--label') };
-    return { ref: ref!, body: JSON.stringify(body), contentType: 'application/json' };
+    return {
+      ref: ref!,
+      body: JSON.stringify(body),
+      contentType: 'application/json',
+      place: noun.word === 'workload' ? placeInFlags(call) : () => '--label',
+    };
   }
   const clash =
     noun.word === 'workload'

@@ -1,6 +1,7 @@
 /** The flags of `postern workload put`, and the body that they describe. */
 
 import { parseDocuments } from '../../api/document.ts';
+import type { FieldError } from '../../core/problem.ts';
 import type { Flag, Flags } from '../command.ts';
 import { Failure } from '../failure.ts';
 import type { ClauseLike } from '../match-text.ts';
@@ -39,6 +40,23 @@ export function toWorkloadBody(flags: Flags): Record<string, unknown> {
     ...(description !== undefined && { description }),
   };
 }
+
+/** The flag that an error of the server is about: the body was made from flags, its lines mean nothing to the user. */
+export function placeInFlags(flags: Flags): (error: FieldError) => string {
+  const hasClause = toClause(flags) !== undefined;
+  return ({ path }) => {
+    const [, top, index, ...rest] = path.split('/').map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+    if (top === 'labels') return `--label${index === undefined ? '' : ` ${index}`}`;
+    if (top === 'ports') return `--port${index === undefined ? '' : ` ${index}`}`;
+    if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
+    if (index === undefined) return '--systemd-unit, --cgroup, --exe, --user, --arg, --listen or --match';
+    if (index !== '0' || !hasClause) return `--match ${path}`;
+    const field = rest[0] === 'process' ? rest[1] : rest[0];
+    return field === undefined ? path : `--${FLAG_OF_FIELD[field] ?? field}`;
+  };
+}
+
+const FLAG_OF_FIELD: Readonly<Record<string, string>> = { systemdUnit: 'systemd-unit', args: 'arg' };
 
 /** `["app=web"]` → `{app: "web"}`; Failure 2 for what has no "=" or comes twice. */
 export function toPairs(words: readonly string[], flag: string): Record<string, string> {
