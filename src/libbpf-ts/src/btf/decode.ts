@@ -30,34 +30,29 @@ export interface BtfType {
 export function sizeOfType(view: DataView, at: number): number {
   const info = view.getUint32(at + 4, true);
   const kind = (info >>> 24) & 0x1f;
-  const tail = TAIL[kind];
-  if (tail === undefined) throw new Error(`Cannot read BTF: unknown kind ${kind}`);
-  return 12 + tail[0] + tail[1] * (info & 0xffff);
+  const length = info & 0xffff;
+  switch (kind) {
+    case KIND.int:
+    case KIND.var:
+    case KIND.decl_tag:
+      return HEAD + 4;
+    case KIND.array:
+      return HEAD + 12;
+    case KIND.struct:
+    case KIND.union:
+    case KIND.datasec:
+    case KIND.enum64:
+      return HEAD + 12 * length;
+    case KIND.enum:
+    case KIND.func_proto:
+      return HEAD + 8 * length;
+  }
+  if (kind > KIND.enum64) throw new Error(`Cannot read BTF: unknown kind ${kind}`);
+  return HEAD;
 }
 
-/** Bytes after the 12-byte head: [fixed, per member]. */
-const TAIL: readonly (readonly [number, number])[] = [
-  [0, 0],
-  [4, 0],
-  [0, 0],
-  [12, 0],
-  [0, 12],
-  [0, 12],
-  [0, 8],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 8],
-  [4, 0],
-  [0, 12],
-  [0, 0],
-  [4, 0],
-  [0, 0],
-  [0, 12],
-];
+/** struct btf_type */
+const HEAD = 12;
 const BLANK: Omit<BtfType, 'id' | 'kind' | 'name'> = {
   size: 0,
   type: 0,

@@ -5,8 +5,10 @@
  */
 import type { Btf } from './btf.ts';
 import type { Elf } from './elf.ts';
+import type { Names } from './expression.ts';
+import { readField, readValue, writeField, writeValue } from './expression.ts';
 import { KIND } from './kind.ts';
-import type { Field, Shape, StructShape } from './shape.ts';
+import type { Shape, StructShape } from './shape.ts';
 import { describe, shapeOf } from './shape.ts';
 
 export interface GenerateOptions {
@@ -24,7 +26,7 @@ export function generate(btf: Btf, elf: Elf, options: GenerateOptions): string {
   return new Generator(btf, elf, options).run();
 }
 
-class Generator {
+class Generator implements Names {
   readonly #btf: Btf;
   readonly #elf: Elf;
   readonly #options: GenerateOptions;
@@ -108,9 +110,9 @@ class Generator {
 
   /** Undefined for a map without that side (ring buffers, keys of queues). */
   #side(type: number, size: number): { codec: string; type: string } | undefined {
-    if (type === 0 && size === 4) return { codec: this.#use('u32Codec', 'u32Codec'), type: 'number' };
+    if (type === 0 && size === 4) return { codec: this.use('u32Codec', 'u32Codec'), type: 'number' };
     if (type === 0)
-      return size === 0 ? undefined : { codec: this.#use(`rawCodec`, `rawCodec(${size})`), type: 'Uint8Array' };
+      return size === 0 ? undefined : { codec: this.use(`rawCodec`, `rawCodec(${size})`), type: 'Uint8Array' };
     const shape = shapeOf(this.#btf, type);
     if (shape.kind === 'struct') {
       const named = this.#struct({ ...shape, name: shape.name || `anonymous_${type}` });
@@ -119,7 +121,7 @@ class Generator {
     if (shape.kind === 'int' && (!shape.signed || shape.size === 4)) {
       if (shape.enumName) this.#enum(shape.enumName);
       const scalar = `${shape.signed ? 's' : 'u'}${shape.size * 8}Codec`;
-      return { codec: this.#use(scalar, scalar), type: 'number' };
+      return { codec: this.use(scalar, scalar), type: 'number' };
     }
     return { codec: this.#inline(shape), type: this.#type(shape, '') };
   }
@@ -153,10 +155,12 @@ class Generator {
         field.shape.kind === 'int' && field.shape.enumName ? `  /** enum ${field.shape.enumName} */\n` : '';
       return `${comment}  ${field.name}${field.optional ? '?' : ''}: ${this.#type(field.shape, `${name}.${field.name}`)};`;
     });
-    const decode = shape.fields.map((field) => `      ${field.name}: ${this.#decode(field, `${name}.${field.name}`)},`);
-    const encode = shape.fields.map((field) => `    ${this.#encodeField(field, `${name}.${field.name}`)}`);
+    const decode = shape.fields.map(
+      (field) => `      ${field.name}: ${readField(field, `${name}.${field.name}`, this)},`,
+    );
+    const encode = shape.fields.map((field) => `    ${writeField(field, `${name}.${field.name}`, this)}`);
     if (shape.fields.some((field) => field.optional))
-      encode.unshift(`    ${this.#use('setBytes', `setBytes(view, offset, ${shape.size}, []);`)}`);
+      encode.unshift(`    ${this.use('setBytes', `setBytes(view, offset, ${shape.size}, []);`)}`);
     this.#structs.push(
       [
         `/** ${describe(shape)}, ${shape.size} bytes */`,
@@ -178,7 +182,7 @@ class Generator {
     switch (shape.kind) {
       case 'int':
         if (shape.enumName) this.#enum(shape.enumName);
-        return this.#isBigint(shape, path) ? 'bigint' : 'number';
+        return this.isBigint(shape, path) ? 'bigint' : 'number';
       case 'float':
         return 'number';
       case 'bool':
@@ -194,107 +198,25 @@ class Generator {
     }
   }
 
-  #decode(field: Field, path: string): string {
-    if (field.bits === undefined) return this.#read(field.shape, at('offset', field.offset), path, 0);
-    const { shift, size } = field.bits;
-    const unit = this.#read({ ...field.shape, signed: false } as Shape, at('offset', field.offset), path, 0);
-    const mask = hex(2 ** size - 1);
-    const signed = field.shape.kind === 'int' && field.shape.signed;
-    if (signed) return `(${unit} << ${32 - size - shift}) >> ${32 - size}`;
-    return size === 32 ? unit : `(${unit} >>> ${shift}) & ${mask}`;
-  }
-
-  #read(shape: Shape, offset: string, path: string, depth: number): string {
-    switch (shape.kind) {
-      case 'int': {
-        const sign = shape.signed ? 'Int' : 'Uint';
-        if (shape.size === 1) return `view.get${sign}8(${offset})`;
-        if (shape.size < 8) return `view.get${sign}${shape.size * 8}(${offset}, true)`;
-        if (this.#isBigint(shape, path)) return `view.getBig${sign}64(${offset}, true)`;
-        const get = shape.signed ? 'getS64' : 'getU64';
-        return this.#use(get, `${get}(view, ${offset})`);
-      }
-      case 'bool':
-        return `view.getUint8(${offset}) !== 0`;
-      case 'float':
-        return `view.getFloat${shape.size * 8}(${offset}, true)`;
-      case 'string':
-        return this.#use('getString', `getString(view, ${offset}, ${shape.size})`);
-      case 'bytes':
-        return this.#use('getBytes', `getBytes(view, ${offset}, ${shape.size})`);
-      case 'array': {
-        const { length, element } = shape;
-        if (length <= 8)
-          return `[${Array.from({ length }, (_, index) => this.#read(element, at(offset, index * element.size), path, depth)).join(', ')}]`;
-        const index = `i${depth}`;
-        return `Array.from({ length: ${length} }, (_, ${index}) => ${this.#read(element, `${offset} + ${index} * ${element.size}`, path, depth + 1)})`;
-      }
-      case 'struct':
-        return `${camel(this.#struct(named(shape, path)))}Codec.decode(view, ${offset})`;
-    }
-  }
-
-  #encodeField(field: Field, path: string): string {
-    const value = `value.${field.name}`;
-    const offset = at('offset', field.offset);
-    let statement: string;
-    if (field.bits === undefined) statement = this.#write(field.shape, offset, value, path, 0);
-    else {
-      const { shift, size } = field.bits;
-      const unit = { ...field.shape, signed: false } as Shape;
-      const mask = 2 ** size - 1;
-      const kept = hex(~(mask << shift) >>> 0);
-      const bits = `(${this.#read(unit, offset, path, 0)} & ${kept}) | ((${value} & ${hex(mask)}) << ${shift})`;
-      statement = size === 32 ? this.#write(unit, offset, value, path, 0) : this.#write(unit, offset, bits, path, 0);
-    }
-    return field.optional ? `if (${value} !== undefined) ${statement}` : statement;
-  }
-
-  #write(shape: Shape, offset: string, value: string, path: string, depth: number): string {
-    switch (shape.kind) {
-      case 'int': {
-        const sign = shape.signed ? 'Int' : 'Uint';
-        if (shape.size === 1) return `view.set${sign}8(${offset}, ${value});`;
-        if (shape.size < 8) return `view.set${sign}${shape.size * 8}(${offset}, ${value}, true);`;
-        if (this.#isBigint(shape, path)) return `view.setBig${sign}64(${offset}, ${value}, true);`;
-        const set = shape.signed ? 'setS64' : 'setU64';
-        return this.#use(set, `${set}(view, ${offset}, ${value});`);
-      }
-      case 'bool':
-        return `view.setUint8(${offset}, ${value} ? 1 : 0);`;
-      case 'float':
-        return `view.setFloat${shape.size * 8}(${offset}, ${value}, true);`;
-      case 'string':
-        return this.#use('setString', `setString(view, ${offset}, ${shape.size}, ${value});`);
-      case 'bytes':
-        return this.#use('setBytes', `setBytes(view, ${offset}, ${shape.size}, ${value});`);
-      case 'array': {
-        const index = `i${depth}`;
-        const item = `item${depth}`;
-        const body = this.#write(shape.element, `${offset} + ${index} * ${shape.element.size}`, item, path, depth + 1);
-        const missing = `if (${item} === undefined) throw new RangeError('${path}: wanted ${shape.length} elements');`;
-        return `for (let ${index} = 0; ${index} < ${shape.length}; ${index}++) { const ${item} = ${value}[${index}]; ${missing} ${body} }`;
-      }
-      case 'struct':
-        return `${camel(this.#struct(named(shape, path)))}Codec.encode(view, ${offset}, ${value});`;
-    }
-  }
-
   /** A map side that is neither struct nor a common scalar. */
   #inline(shape: Shape): string {
     const type = this.#type(shape, '');
-    const read = this.#read(shape, 'offset', '', 0);
-    const write = this.#write(shape, 'offset', 'value', '', 0);
+    const read = readValue(shape, 'offset', '', this);
+    const write = writeValue(shape, 'offset', 'value', '', this);
     return `{ size: ${shape.size}, decode: (view, offset) => ${read}, encode: (view, offset, value) => { ${write} } } satisfies Codec<${type}>`;
   }
 
-  #isBigint(shape: Shape, path: string): boolean {
+  codecOf(shape: StructShape, path: string): string {
+    return `${camel(this.#struct(named(shape, path)))}Codec`;
+  }
+
+  isBigint(shape: Shape, path: string): boolean {
     if (shape.size !== 8 || !this.#options.bigint.includes(path)) return false;
     this.#bigintUsed.add(path);
     return true;
   }
 
-  #use(name: string, text: string): string {
+  use(name: string, text: string): string {
     this.#imports.add(name);
     return text;
   }
@@ -305,19 +227,8 @@ function named(shape: StructShape, path: string): StructShape {
   return shape.name ? shape : { ...shape, name: path.replaceAll('.', '_') };
 }
 
-/** "offset + 8" and 2 -> "offset + 10" */
-function at(base: string, offset: number): string {
-  const [, head = base, sum = '0'] = /^(.*?)(?: \+ (\d+))?$/.exec(base) ?? [];
-  const total = Number(sum) + offset;
-  return total === 0 ? head : `${head} + ${total}`;
-}
-
 function block(lines: readonly string[]): string {
   return lines.length === 0 ? '' : `\n${lines.join('\n')}\n`;
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }
 
 /** policy_key -> PolicyKey */
