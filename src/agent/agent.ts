@@ -1,0 +1,233 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Snapshot } from '../api/agent-stream.ts';
+import { readCounters } from '../datapath/counters.ts';
+import { readEvents } from '../datapath/events.ts';
+import { isLocalIdentity } from '../core/identity.ts';
+import { Kernel } from '../datapath/kernel.ts';
+import { createBootClock } from './boot-clock.ts';
+import { CgroupTree } from './cgroup-tree.ts';
+import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
+import { Enforcement } from './enforcement.ts';
+import { toFlow } from './flow.ts';
+import { FlowLog } from './flow-log.ts';
+import type { FlowNames } from './flow-names.ts';
+import { FlowQueue } from './flow-queue.ts';
+import { HostReports } from './host-report.ts';
+import { reservedOrWire } from './identity-labels.ts';
+import { Labels, scopeOf } from './labels.ts';
+import { LateClauses } from './late-clauses.ts';
+import { startLocalApi } from './local-api.ts';
+import { NetworkNamespaces } from './network-namespaces.ts';
+import type { AgentOptions } from './options.ts';
+import { ProcessTable } from './process-table.ts';
+import { Reporter } from './reporter.ts';
+import { ServerClient } from './server-client.ts';
+import { watchServer } from './server-watch.ts';
+import { readJson, writeFileAtomic } from './state-file.ts';
+import { createUserNames } from './user-names.ts';
+import { workloadsByIdentity } from './workload-names.ts';
+
+const STATE_FILE = 'agent-state.json';
+const LOOK_MS = 2_000;
+
+export interface RunningAgent {
+  readonly enforcement: Enforcement;
+  /** Whether a connection that this process accepted (`fd`), or the process at its other end, is a registered workload. */
+  readonly isWorkload: (fd: number, pid: number | undefined) => boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * The agent, wired in the order of the pipeline:
+ *
+ *   state on disk → kernel (policy, match tables) → tracing hooks → labels of what runs → socket hooks → older sockets
+ *   control plane → desired state → Enforcement → kernel             (down)
+ *   kernel → events → flows → log, queue → control plane             (up)
+ */
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { log } = options;
+  const users = createUserNames();
+  const kernel = new Kernel({ object: options.object, pinDir: options.pinDir, cgroupRoot: options.cgroupRoot });
+  const tree = new CgroupTree(options.cgroupMount);
+  const scope = scopeOf(options.cgroupMount, options.cgroupRoot);
+  const labels = new Labels(kernel, tree, users, scope);
+  const netns = new NetworkNamespaces(kernel);
+  const enforcement = new Enforcement(kernel, labels, netns, users);
+  const problems = new Map<string, string>();
+
+  // what was wanted last, before anything new is heard
+  const held = loadState(options, log);
+  netns.refresh();
+  kernel.setScope(scope === '' ? undefined : { cgroup: tree.id(scope)!, level: scope.split('/').length });
+  try {
+    enforcement.prepare(held);
+  } catch (error) {
+    problems.set('policy', `revision ${held.revision} on disk cannot be applied: ${(error as Error).message}`);
+    log(`${problems.get('policy')}; keeping what the kernel has`);
+  }
+  labels.exemptSelf(process.pid);
+  kernel.attachTracing();
+  labels.relabel();
+  labels.exemptSelf(process.pid);
+  kernel.attachSockets();
+  labels.labelSockets();
+  enforcement.revoke();
+  log(
+    `kernel: ${kernel.attached().length} hooks at ${options.cgroupRoot}, ${kernel.resumed ? 'taken over from an earlier run' : 'attached'}, revision ${held.revision}`,
+  );
+
+  const client = new ServerClient(options.server);
+  const processes = new ProcessTable(users, (id) => tree.path(id));
+  const flowLog = new FlowLog();
+  const queue = new FlowQueue(client, options.hostName);
+  const reports = new HostReports({
+    options,
+    kernel,
+    labels,
+    enforcement,
+    netns,
+    users,
+    degraded: () => [...problems.values()],
+  });
+  const reporter = new Reporter(client, options.hostName, reports, log);
+  const late = new LateClauses(labels);
+
+  let byIdentity = workloadsByIdentity(held);
+  let wanted = held;
+  const names: FlowNames = {
+    host: options.hostName,
+    labels: (identity) => reservedOrWire(enforcement.applied, identity),
+    workload: (identity, pid) => {
+      const candidates = byIdentity.get(identity) ?? [];
+      return candidates.length > 1 ? (labels.workloadOf(pid) ?? candidates[0]) : candidates[0];
+    },
+    process: (pid) => processes.get(pid),
+    rules: (rule) => enforcement.rules.names(rule),
+    revision: (generation) => enforcement.revisionOf(generation),
+    wallUs: createBootClock(),
+  };
+  const ring = readEvents(kernel, {
+    flow: (event) => {
+      const flow = toFlow(event, names);
+      flowLog.push(flow);
+      queue.push(flow);
+    },
+    exec: (event) => {
+      processes.exec(event);
+      late.exec(event.tgid);
+      if (event.identity !== 0) reporter.soon();
+    },
+    exit: () => reporter.soon(),
+    cgroup: (event) => {
+      tree.event(event);
+      if (event.identity !== 0) reporter.soon();
+    },
+    listen: (event) => {
+      late.listen(event);
+      reporter.soon();
+    },
+    unknown: (type, length) => log(`event of unknown type ${type}, ${length} bytes: passed over`),
+    error: (error) => log(`event: ${(error as Error).stack ?? error}`),
+  });
+
+  const apply = (state: DesiredState): void => {
+    wanted = state;
+    try {
+      enforcement.apply(state);
+      problems.delete('policy');
+      byIdentity = workloadsByIdentity(state);
+    } catch (error) {
+      problems.set(
+        'policy',
+        `revision ${state.revision} not applied: ${(error as Error).message}, keeping revision ${enforcement.applied.revision}`,
+      );
+      log(problems.get('policy')!);
+    }
+    try {
+      writeFileAtomic(join(options.stateDir, STATE_FILE), JSON.stringify(toSnapshot(enforcement.applied)));
+      problems.delete('state');
+    } catch (error) {
+      problems.set('state', `state on disk is old: ${(error as Error).message}`);
+      log(problems.get('state')!);
+    }
+    reporter.soon();
+  };
+  const api = await startLocalApi(join(options.runDir, 'agent.sock'), { reports, enforcement, flows: flowLog });
+  const stopWatch = watchServer(client, options.hostName, {
+    state: () => wanted,
+    onState: (state) => {
+      if (wanted.uid !== '' && state.uid !== wanted.uid)
+        log(`another control plane (${state.uid}): its revision ${state.revision} replaces ${wanted.revision}`);
+      apply(state);
+    },
+    onConnection: connectionLog(log, options.server, () => reporter.soon()),
+  });
+
+  let lostBefore = readCounters(kernel.maps).eventLost;
+  const look = setInterval(() => {
+    try {
+      netns.refresh();
+      enforcement.refreshMatches();
+      const { eventLost } = readCounters(kernel.maps);
+      queue.lost(eventLost - lostBefore);
+      lostBefore = eventLost;
+    } catch (error) {
+      log(`look around: ${(error as Error).message}`);
+    }
+  }, LOOK_MS);
+  reporter.soon();
+
+  return {
+    enforcement,
+    isWorkload: (fd, pid) =>
+      pid === undefined
+        ? isWorkloadIdentity(kernel.maps.sk_info.get(fd)?.remote_id ?? 0)
+        : (kernel.maps.proc.get(pid)?.identity ?? 0) !== 0,
+    close: async () => {
+      clearInterval(look);
+      stopWatch();
+      reporter.stop();
+      queue.stop();
+      enforcement.stop();
+      ring.close();
+      await api.close();
+      kernel.close();
+    },
+  };
+}
+
+function loadState(options: AgentOptions, log: (message: string) => void): DesiredState {
+  if (!existsSync(join(options.stateDir, STATE_FILE))) return EMPTY_STATE;
+  try {
+    const snapshot = readJson<Snapshot>(options.stateDir, STATE_FILE);
+    return snapshot === undefined ? EMPTY_STATE : fromSnapshot(snapshot);
+  } catch (error) {
+    log(`${(error as Error).message}: starting from the control plane's state`);
+    return EMPTY_STATE;
+  }
+}
+
+/** Not reserved, and not a prefix. */
+function isWorkloadIdentity(id: number): boolean {
+  return id >= 1 << 16 && !isLocalIdentity(id);
+}
+
+/** Says each change of the connection once. */
+function connectionLog(
+  log: (message: string) => void,
+  server: string,
+  onChange: () => void,
+): (connected: boolean, detail: string) => void {
+  let before: boolean | undefined;
+  return (connected, detail) => {
+    if (connected === before) return;
+    before = connected;
+    log(
+      connected
+        ? `control plane: connected to ${server}`
+        : `control plane: ${detail}; enforcement goes on, trying again`,
+    );
+    onChange();
+  };
+}

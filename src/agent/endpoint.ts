@@ -1,0 +1,136 @@
+import type { Endpoint } from '../api/endpoint.ts';
+import { cgroupChain, gainedAt, toClause } from '../core/match-clause.ts';
+import { decideProcess } from '../core/match-decide.ts';
+import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
+import type { OwnedSocket } from './listening.ts';
+import { type HostProcess, toFacts } from './process-scan.ts';
+
+/** A process that has a label, as the kernel keeps it. */
+export interface LabelledProcess {
+  readonly process: HostProcess;
+  /** `namespace/name` */
+  readonly workload: string;
+  /** Place in the workload's `match`; absent for `run`. */
+  readonly clause?: number;
+  readonly origin: NonNullable<Endpoint['why']>['origin'];
+  readonly grade: 'firstPacket' | 'late';
+  /** The process that gained the label; itself unless inherited. It may have ended. */
+  readonly gainedBy: number;
+  /** Start of that process, when it has ended and somebody remembers. */
+  readonly gainedByTicks?: number;
+  /** Where it was gained. `id` is the inode number of the cgroup's folder. */
+  readonly gainedIn?: { readonly id: string; readonly isCgroupLabel: boolean };
+  /** Its workload is not settled yet (a late clause is being decided). */
+  readonly isProvisional?: boolean;
+}
+
+export interface EndpointContext {
+  readonly host: string;
+  readonly program: MatchProgram;
+  readonly workloads: ReadonlyMap<string, RegisteredWorkload>;
+  readonly sockets: readonly OwnedSocket[];
+  readonly labelsOf: (identity: number) => readonly string[];
+  readonly policyOf: (identity: number) => Endpoint['policy'];
+}
+
+/**
+ * Endpoints are (host, workload, gain): for units and cgroups the gain is the cgroup, for the rest the process that
+ * gained the label, with every process that inherited it. Sorted by id.
+ */
+export function toEndpoints(labelled: readonly LabelledProcess[], context: EndpointContext): Endpoint[] {
+  const groups = new Map<string, LabelledProcess[]>();
+  for (const member of labelled) {
+    const key = `${member.workload} ${gainOf(member)}`;
+    groups.set(key, [...(groups.get(key) ?? []), member]);
+  }
+  const endpoints = [...groups.values()].flatMap((members) => toEndpoint(members, context) ?? []);
+  return endpoints.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointContext): Endpoint | undefined {
+  const members = [...unsorted].sort(
+    (a, b) => a.process.startTicks - b.process.startTicks || a.process.pid - b.process.pid,
+  );
+  // The one that gained it speaks for all; when it has ended, the oldest that is left.
+  const first = members.find((member) => member.process.pid === member.gainedBy) ?? members[0];
+  const workload = first && context.workloads.get(first.workload);
+  if (first === undefined || workload === undefined) return undefined;
+  const beats = beatenBy(first, context);
+  return {
+    id: `${context.host}/${instanceOf(first)}`,
+    workload: first.workload,
+    host: context.host,
+    identity: workload.identity,
+    labels: [...context.labelsOf(workload.identity)],
+    why: {
+      ...(first.clause === undefined ? {} : { clause: first.clause }),
+      origin: first.origin,
+      grade: first.grade,
+      beats,
+    },
+    state: stateOf(members, workload, beats),
+    processes: members.map(({ process }) => ({
+      pid: process.pid,
+      exe: process.exe ?? '',
+      user: process.user,
+      startedAt: process.startedAt,
+    })),
+    cgroup: first.process.cgroup,
+    listening: listeningOf(new Set(members.map((member) => member.process.pid)), context.sockets),
+    policy: context.policyOf(workload.identity),
+  };
+}
+
+/** IP protocol, port and address of what these processes listen on, in the words of the API; each once. */
+export function listeningOf(
+  pids: ReadonlySet<number>,
+  sockets: readonly OwnedSocket[],
+): NonNullable<Endpoint['listening']> {
+  const listening = new Map<string, { port: number; protocol: string; address: string }>();
+  for (const { protocol, port, address, pids: owners } of sockets) {
+    if (!owners.some((pid) => pids.has(pid))) continue;
+    listening.set(`${protocol} ${port} ${address}`, { port, protocol: protocol === 6 ? 'TCP' : 'UDP', address });
+  }
+  return [...listening.values()];
+}
+
+function gainOf(member: LabelledProcess): string {
+  return member.gainedIn?.isCgroupLabel ? `cgroup ${member.gainedIn.id}` : `process ${member.gainedBy}`;
+}
+
+function instanceOf(first: LabelledProcess): string {
+  const { process, gainedBy, gainedByTicks, gainedIn } = first;
+  if (gainedIn?.isCgroupLabel) return gainedIn.id;
+  if (process.pid !== gainedBy && gainedByTicks !== undefined) return `${gainedBy}-${gainedByTicks}`;
+  return `${process.pid}-${process.startTicks}`;
+}
+
+function beatenBy(
+  { process, workload }: LabelledProcess,
+  context: EndpointContext,
+): { workload: string; by: string }[] {
+  const listening = context.sockets.filter(({ pids }) => pids.includes(process.pid));
+  const decision = decideProcess(context.program, { ...toFacts(process), listening });
+  return decision.clause?.workload === workload ? [...decision.beats] : [];
+}
+
+function stateOf(
+  members: readonly LabelledProcess[],
+  workload: RegisteredWorkload,
+  beats: readonly { by: string }[],
+): Endpoint['state'] {
+  if (members.some((member) => member.isProvisional)) return 'provisional';
+  if (beats.some(({ by }) => by === 'created')) return 'conflict';
+  return members[0]?.origin !== 'run' && isDrifted(members, workload) ? 'drifted' : 'ok';
+}
+
+/** The workload is registered with a unit or cgroup, and this runs, recognised by something else, outside of each. */
+function isDrifted(members: readonly LabelledProcess[], workload: RegisteredWorkload): boolean {
+  const placed = workload.match
+    .map(toClause)
+    .filter((clause) => clause.unit !== undefined || clause.cgroup !== undefined);
+  if (placed.length === 0) return false;
+  return !members.some(({ process }) =>
+    placed.some((clause) => gainedAt(clause, cgroupChain(process.cgroup)) !== undefined),
+  );
+}

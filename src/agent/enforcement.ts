@@ -1,0 +1,126 @@
+import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
+import type { IdentityId } from '../core/identity.ts';
+import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
+import { compileMatch } from '../core/match-program.ts';
+import type { Kernel } from '../datapath/kernel.ts';
+import { PolicyApplier } from '../datapath/policy-applier.ts';
+import { RuleTable } from '../datapath/rule-table.ts';
+import { type DesiredState, EMPTY_STATE } from './desired-state.ts';
+import type { Labels } from './labels.ts';
+import { loadMatchFacts } from './match-facts.ts';
+import type { NetworkNamespaces } from './network-namespaces.ts';
+import { PolicyWorld } from './policy-world.ts';
+import type { UserNames } from './user-names.ts';
+
+/** Old slots are swept and connections judged a second time after this: whoever read the old word is done by then. */
+const SETTLE_MS = 50;
+
+/**
+ * Desired state → kernel: compile, apply, label, revoke. All or nothing: when a revision does not compile or does not
+ * fit, the kernel keeps the one before.
+ *
+ * Order: policy of new identities before their first process is labelled; policy of identities that are gone after the
+ * last one is not.
+ */
+export class Enforcement {
+  readonly rules = new RuleTable();
+  readonly #kernel: Kernel;
+  readonly #labels: Labels;
+  readonly #netns: NetworkNamespaces;
+  readonly #users: UserNames;
+  readonly #world = new PolicyWorld();
+  readonly #compiler = new PolicyCompiler();
+  readonly #applier: PolicyApplier;
+  readonly #revisions: { upTo: number; revision: number }[] = [];
+  #applied: DesiredState = EMPTY_STATE;
+  #settle: NodeJS.Timeout | undefined;
+  /** The kernel may not hold what the compiler says: at the start, and after a refusal. */
+  #behind = true;
+
+  constructor(kernel: Kernel, labels: Labels, netns: NetworkNamespaces, users: UserNames) {
+    this.#kernel = kernel;
+    this.#labels = labels;
+    this.#netns = netns;
+    this.#users = users;
+    this.#applier = new PolicyApplier(kernel.maps, this.rules);
+  }
+
+  get applied(): DesiredState {
+    return this.#applied;
+  }
+
+  /** Which directions of an identity are enforced now. */
+  enforced(identity: number): { ingress: boolean; egress: boolean } {
+    const compiled = this.#compiler.all().get(identity as IdentityId);
+    return { ingress: compiled?.ingress.enforced ?? false, egress: compiled?.egress.enforced ?? false };
+  }
+
+  /** The revision whose policy a generation carried; undefined for one of long ago. */
+  revisionOf(generation: number): number | undefined {
+    if (generation === 0) return undefined;
+    return this.#revisions.find(({ upTo }) => generation <= upTo)?.revision;
+  }
+
+  /** At the start, before anything is attached: policy and match tables, no labels yet. */
+  prepare(state: DesiredState): void {
+    this.#policy(state, state.revision);
+    this.#labels.install(this.#program(state));
+    this.#applied = state;
+  }
+
+  /** Throws, with the kernel unchanged, when the revision cannot be applied. */
+  apply(state: DesiredState): void {
+    const before = this.#applied;
+    const gone = [...before.identities].filter(([id]) => !state.identities.has(id));
+    const bridging = gone.length === 0 ? state : { ...state, identities: new Map([...gone, ...state.identities]) };
+    this.#policy(bridging, state.revision);
+    this.#applied = bridging;
+    if (state.workloads !== before.workloads) this.#labels.apply(this.#program(state));
+    if (gone.length > 0) this.#policy(state, state.revision);
+    this.#applied = state;
+    this.revoke();
+    clearTimeout(this.#settle);
+    this.#settle = setTimeout(() => {
+      this.#applier.sweep();
+      this.revoke(); // a connect() that was judged before the flip and hashed after the first pass
+    }, SETTLE_MS);
+  }
+
+  /** User names, files behind globs: looked at again without a new revision. */
+  refreshMatches(): void {
+    const program = this.#program(this.#applied);
+    if (JSON.stringify(program) !== JSON.stringify(this.#labels.program)) this.#labels.apply(program);
+  }
+
+  /** Every connection is judged again; those without a right are destroyed. */
+  revoke(): void {
+    this.#netns.each(() => this.#kernel.iterate('revoke_tcp'));
+  }
+
+  stop(): void {
+    clearTimeout(this.#settle);
+  }
+
+  #program(state: DesiredState): MatchProgram {
+    const workloads = [...state.workloads.values()] as RegisteredWorkload[];
+    return compileMatch(workloads, loadMatchFacts(workloads, this.#users));
+  }
+
+  #policy(state: DesiredState, revision: number): void {
+    const world = this.#world.of(state);
+    const updated = this.#compiler.update(world);
+    // After a refusal the compiler is ahead of the kernel: then everything is compared, not only what changed.
+    const changed = new Map<IdentityId, CompiledIdentity | undefined>(this.#behind ? this.#compiler.all() : updated);
+    if (this.#behind)
+      for (const id of this.#applier.enforced)
+        if (!changed.has(id as IdentityId)) changed.set(id as IdentityId, undefined);
+    const addresses = world.cidrs.map(({ prefix, id }) => ({ prefix, identity: id }));
+    this.#behind = true;
+    const { generation } = this.#applier.apply({ changed, addresses });
+    this.#behind = false;
+    const last = this.#revisions.at(-1);
+    if (last !== undefined && last.upTo === generation) last.revision = revision;
+    else this.#revisions.push({ upTo: generation, revision });
+    if (this.#revisions.length > 1000) this.#revisions.shift();
+  }
+}

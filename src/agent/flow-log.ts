@@ -1,0 +1,26 @@
+import type { Flow } from '../api/flow.ts';
+
+/** Flows kept for whoever asks the agent itself. */
+const KEPT = 4096;
+
+/** The last flows of this host, and who follows them. */
+export class FlowLog {
+  readonly #flows: Flow[] = [];
+  readonly #followers = new Set<(flow: Flow) => void>();
+
+  push(flow: Flow): void {
+    this.#flows.push(flow);
+    if (this.#flows.length > KEPT * 2) this.#flows.splice(0, this.#flows.length - KEPT);
+    for (const follow of this.#followers) follow(flow);
+  }
+
+  last(count: number): readonly Flow[] {
+    return this.#flows.slice(-Math.min(count, KEPT));
+  }
+
+  /** Returns the function that ends it. */
+  follow(onFlow: (flow: Flow) => void): () => void {
+    this.#followers.add(onFlow);
+    return () => this.#followers.delete(onFlow);
+  }
+}

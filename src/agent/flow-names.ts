@@ -1,0 +1,40 @@
+import type { FlowEnd } from '../api/flow.ts';
+import type { KnownProcess } from './process-table.ts';
+
+/** Names of numbers, for the flows of one host. */
+export interface FlowNames {
+  readonly host: string;
+  /** Canonical labels; of a number that is not known, none. */
+  labels(identity: number): readonly string[];
+  /** `namespace/name` of the workload behind an identity; the process decides where several have the same labels. */
+  workload(identity: number, pid: number): string | undefined;
+  process(pid: number): KnownProcess | undefined;
+  /** What decided, most telling first. */
+  rules(rule: number): readonly string[];
+  /** Revision of the policy that a generation carried. */
+  revision(generation: number): number | undefined;
+  /** Microseconds since 1970 of a CLOCK_BOOTTIME stamp. */
+  wallUs(bootNs: number): number;
+}
+
+export interface EndFacts {
+  readonly identity: number;
+  readonly pid: number;
+  readonly ip: string;
+  readonly port: number;
+  readonly isLocal: boolean;
+}
+
+export function toFlowEnd(names: FlowNames, { identity, pid, ip, port, isLocal }: EndFacts): FlowEnd {
+  const workload = names.workload(identity, pid);
+  const process = names.process(pid);
+  return {
+    ...(workload === undefined ? {} : { workload }),
+    identity,
+    labels: [...names.labels(identity)],
+    ...(isLocal ? { host: names.host } : {}),
+    ...(ip === '' ? {} : { ip }),
+    ...(port === 0 ? {} : { port }),
+    ...(process === undefined ? {} : { process: { ...process } }),
+  };
+}

@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { features } from 'libbpf-ts';
+import type { Endpoint } from '../api/endpoint.ts';
+import type { HostReport } from '../api/host.ts';
+import type { RegisteredWorkload } from '../core/match-program.ts';
+import { readCounters } from '../datapath/counters.ts';
+import type { Kernel } from '../datapath/kernel.ts';
+import { discover } from './discover.ts';
+import { toEndpoints } from './endpoint.ts';
+import type { Enforcement } from './enforcement.ts';
+import { reservedOrWire } from './identity-labels.ts';
+import type { Labels } from './labels.ts';
+import { scanListening } from './listening.ts';
+import type { NetworkNamespaces } from './network-namespaces.ts';
+import type { AgentOptions } from './options.ts';
+import { scanProcesses } from './process-scan.ts';
+import type { UserNames } from './user-names.ts';
+
+/** Maps whose fill level a person wants to see. */
+const SHOWN_MAPS = [
+  'ident_cfg',
+  'policy_l3',
+  'policy_l4',
+  'ip_host',
+  'ip_cidr',
+  'own_addr',
+  'local',
+  'proc',
+  'cgroup_label',
+  'exe_match',
+  'arg_match',
+  'arg_prefix',
+  'cgroup_match',
+  'listen_match',
+  'conversation',
+  'syn',
+] as const;
+
+export interface ReportSources {
+  readonly options: AgentOptions;
+  readonly kernel: Kernel;
+  readonly labels: Labels;
+  readonly enforcement: Enforcement;
+  readonly netns: NetworkNamespaces;
+  readonly users: UserNames;
+  /** What does not work, in words. */
+  readonly degraded: () => readonly string[];
+}
+
+/** What this host is and does, looked at now. */
+export class HostReports {
+  readonly #sources: ReportSources;
+  readonly #features: Record<string, unknown> = { ...features() };
+
+  constructor(sources: ReportSources) {
+    this.#sources = sources;
+  }
+
+  report(): HostReport {
+    const { options, kernel, enforcement, netns } = this.#sources;
+    const degraded = [...this.#sources.degraded()];
+    const looked = this.#look();
+    return {
+      state: degraded.length > 0 ? 'degraded' : enforcement.applied.uid === '' ? 'new' : 'ready',
+      appliedRevision: enforcement.applied.revision,
+      degraded,
+      agentVersion: options.version,
+      kernel: release(),
+      features: this.#features,
+      addresses: netns.hostAddresses(),
+      maps: this.maps(),
+      counters: readCounters(kernel.maps),
+      endpoints: looked.endpoints,
+      discover: looked.discover,
+    };
+  }
+
+  maps(): HostReport['maps'] {
+    const { maps } = this.#sources.kernel;
+    return SHOWN_MAPS.map((name) => ({
+      name,
+      type: maps[name].type,
+      entries: maps[name].count(),
+      maxEntries: maps[name].maxEntries,
+    }));
+  }
+
+  #look(): { endpoints: Endpoint[]; discover: HostReport['discover'] } {
+    const { options, labels, enforcement, users } = this.#sources;
+    const state = enforcement.applied;
+    const processes = scanProcesses(users);
+    const { sockets } = scanListening(processes);
+    const labelled = labels.labelled();
+    const claimed = new Set(labelled.map(({ process: { pid } }) => pid));
+    const endpoints = toEndpoints(labelled, {
+      host: options.hostName,
+      program: labels.program,
+      workloads: state.workloads as ReadonlyMap<string, RegisteredWorkload>,
+      sockets,
+      labelsOf: (identity) => reservedOrWire(state, identity),
+      policyOf: (identity) => {
+        const { ingress, egress } = enforcement.enforced(identity);
+        return {
+          ingress: ingress ? 'enforced' : 'none',
+          egress: egress ? 'enforced' : 'none',
+          revision: state.revision,
+        };
+      },
+    });
+    const found = discover({
+      processes,
+      sockets,
+      isClaimed: (pid) => claimed.has(pid) || pid === process.pid,
+      ephemeralPorts: ephemeralPorts(),
+      host: options.hostName,
+      taken: new Set(state.workloads.keys()),
+      baseUrl: options.baseUrl,
+    });
+    return { endpoints, discover: found.map(({ grade: _, note: __, ...rest }) => rest) };
+  }
+}
+
+function ephemeralPorts(): [number, number] {
+  const [from = 32768, to = 60999] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  return [from, to];
+}

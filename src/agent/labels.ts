@@ -1,0 +1,260 @@
+import { join, relative } from 'node:path';
+import { DEFAULT_GATEWAYS, FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
+import { type Decision, decideProcess, type InheritedLabel } from '../core/match-decide.ts';
+import type { MatchProgram, ProgramClause } from '../core/match-program.ts';
+import { decideTree } from '../core/match-tree.ts';
+import { isUnitName } from '../datapath/cgroup-patterns.ts';
+import type { Kernel } from '../datapath/kernel.ts';
+import { MatchApplier } from '../datapath/match-applier.ts';
+import { type CgroupLabel, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import type { CgroupTree } from './cgroup-tree.ts';
+import type { LabelledProcess } from './endpoint.ts';
+import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
+import type { UserNames } from './user-names.ts';
+
+const CGROUP_INSIDE_UNIT = 1;
+const CGROUP_SPOOFABLE = 2;
+const EMPTY: MatchProgram = { clauses: [], late: [], waiting: [] };
+const ORIGINS = {
+  exec: LabelOrigin.ORIGIN_EXEC,
+  cgroup: LabelOrigin.ORIGIN_CGROUP,
+  inherited: LabelOrigin.ORIGIN_INHERITED,
+  listen: LabelOrigin.ORIGIN_LISTEN,
+} as const;
+const ORIGIN_NAMES: Readonly<Record<number, LabelledProcess['origin']>> = {
+  [LabelOrigin.ORIGIN_EXEC]: 'exec',
+  [LabelOrigin.ORIGIN_CGROUP]: 'cgroup',
+  [LabelOrigin.ORIGIN_INHERITED]: 'inherited',
+  [LabelOrigin.ORIGIN_RUN]: 'run',
+  [LabelOrigin.ORIGIN_LISTEN]: 'listen',
+  [LabelOrigin.ORIGIN_BACKFILL]: 'backfill',
+};
+
+/**
+ * Makes the labels in the kernel what the registrations say: match tables for all that starts from now on, then every
+ * cgroup and process that is there already, by the same rules in TypeScript (core/match-tree). Between these two the
+ * kernel decides for itself; what it decided after the flip is what the scan would.
+ */
+export class Labels {
+  readonly #kernel: Kernel;
+  readonly #tree: CgroupTree;
+  readonly #users: UserNames;
+  readonly #applier: MatchApplier;
+  readonly #scope: string;
+  readonly #gateways = new Set(DEFAULT_GATEWAYS);
+  readonly #failsafe = new Set(FAILSAFE_EXECUTABLES);
+  #program: MatchProgram = EMPTY;
+
+  /** @param scope cgroup below which processes are named, relative to the cgroup2 root; '' = all */
+  constructor(kernel: Kernel, tree: CgroupTree, users: UserNames, scope: string) {
+    this.#kernel = kernel;
+    this.#tree = tree;
+    this.#users = users;
+    this.#scope = scope;
+    this.#applier = new MatchApplier(kernel.maps);
+  }
+
+  get program(): MatchProgram {
+    return this.#program;
+  }
+
+  /** The match tables alone: before the tracing programs are attached. Throws RangeError when they do not fit. */
+  install(program: MatchProgram): void {
+    this.#applier.apply(program, { gateways: DEFAULT_GATEWAYS, failsafe: FAILSAFE_EXECUTABLES });
+    this.#program = program;
+  }
+
+  /** Tables, then everything that is there. */
+  apply(program: MatchProgram): void {
+    const before = (number: number): ProgramClause | undefined => known.get(number);
+    const known = new Map<number, ProgramClause>();
+    for (const [, { clause }] of this.#kernel.maps.proc.entriesBatch()) {
+      const old = this.#applier.clauseOf(clause);
+      if (old !== undefined) known.set(clause, old);
+    }
+    this.install(program);
+    this.relabel(before);
+  }
+
+  /** Cgroups, processes and sockets by the installed program. `before` = the clause behind a number that the kernel holds. */
+  relabel(before: (number: number) => ProgramClause | undefined = (number) => this.#applier.clauseOf(number)): void {
+    this.#labelCgroups();
+    this.#labelProcesses(before);
+    this.labelSockets();
+  }
+
+  /** Every socket that a process holds, also those older than the agent. Twice: the second round knows who listens. */
+  labelSockets(): void {
+    for (let round = 0; round < 2; round++) {
+      const config = this.#kernel.maps.config.get(0)!;
+      this.#kernel.maps.config.set(0, { ...config, round: (config.round + 1) & 0xff });
+      this.#kernel.iterate('backfill');
+    }
+  }
+
+  /** Postern itself is ahead of policy with every socket. */
+  exemptSelf(pid: number): void {
+    this.#kernel.maps.proc.set(pid, { ...unlabelled(), flags: ProcFlag.PROC_SELF });
+  }
+
+  /** A late clause may name this process now; true if its label changed. */
+  settle(pid: number, listening: readonly { protocol: 6 | 17; port: number; address: string }[]): boolean {
+    const process = readProcess(pid, this.#users);
+    if (process === undefined || !this.#inScope(process)) return false;
+    const old = this.#kernel.maps.proc.get(pid);
+    if (old !== undefined && (old.flags & (ProcFlag.PROC_PINNED | ProcFlag.PROC_SELF)) !== 0) return false;
+    const inherited =
+      old?.origin === LabelOrigin.ORIGIN_INHERITED
+        ? this.#inherited(this.#applier.clauseOf(old.clause), old)
+        : undefined;
+    const facts = { ...toFacts(process), listening, ...(inherited === undefined ? {} : { inherited }) };
+    const decision = decideProcess(this.#program, facts);
+    if ((decision.clause?.identity ?? 0) === (old?.identity ?? 0)) return false;
+    this.#write(process, decision, pid, old);
+    this.labelSockets();
+    return true;
+  }
+
+  /** Processes that hold a label now. */
+  labelled(): LabelledProcess[] {
+    const found: LabelledProcess[] = [];
+    for (const [pid, entry] of this.#kernel.maps.proc.entriesBatch()) {
+      if (entry.identity === 0) continue;
+      const clause = this.#applier.clauseOf(entry.clause);
+      const process = clause && readProcess(pid, this.#users);
+      if (clause === undefined || process === undefined) continue;
+      found.push({
+        process,
+        workload: clause.workload,
+        clause: clause.clause,
+        origin: ORIGIN_NAMES[entry.origin] ?? 'backfill',
+        grade: clause.grade,
+        gainedBy: entry.gained_by,
+        gainedIn: { id: String(entry.cgroup), isCgroupLabel: entry.origin === LabelOrigin.ORIGIN_CGROUP },
+      });
+    }
+    return found;
+  }
+
+  /** `namespace/name`, for flows. */
+  workloadOf(pid: number): string | undefined {
+    const entry = pid === 0 ? undefined : this.#kernel.maps.proc.get(pid);
+    return entry === undefined ? undefined : this.#applier.clauseOf(entry.clause)?.workload;
+  }
+
+  #labelCgroups(): void {
+    const { cgroup_label } = this.#kernel.maps;
+    const isCgroup = ({ kind }: ProgramClause): boolean => kind === 'cgroup';
+    const program = {
+      clauses: this.#program.clauses.filter(isCgroup),
+      late: this.#program.late.filter(isCgroup),
+      waiting: [],
+    };
+    const wanted = new Map<number, CgroupLabel>();
+    for (const [id, path] of this.#tree.scan()) {
+      const { clause, gainedIn } = decideProcess(program, { args: [], uid: -1, cgroup: path });
+      const patterns = this.#applier.cgroupPatterns(path);
+      const insideUnit = path.split('/').some(isUnitName);
+      if (clause === undefined && patterns.length === 0 && !insideUnit) continue;
+      wanted.set(id, {
+        identity: clause?.identity ?? 0,
+        rank: clause?.rank ?? 0,
+        clause: clause === undefined ? 0 : this.#applier.numberOf(clause),
+        level: depth(gainedIn),
+        flags:
+          (insideUnit ? CGROUP_INSIDE_UNIT : 0) |
+          (clause !== undefined && clause.spoofable !== null ? CGROUP_SPOOFABLE : 0),
+        n_patterns: patterns.length,
+        pad: 0,
+        gained: clause === undefined ? 0 : (this.#tree.id(gainedIn) ?? id),
+        patterns: Array.from({ length: 8 }, (_, i) => patterns[i] ?? 0),
+      });
+    }
+    for (const id of [...cgroup_label.keys()]) if (!wanted.has(id)) cgroup_label.delete(id);
+    for (const [id, label] of wanted) cgroup_label.set(id, label);
+  }
+
+  #labelProcesses(before: (number: number) => ProgramClause | undefined): void {
+    const processes = scanProcesses(this.#users).filter((process) => this.#inScope(process));
+    const alive = new Set(processes.map(({ pid }) => pid));
+    const decided = decideTree(this.#program, processes.map(toFacts), (exe) => this.#gateways.has(exe));
+    for (const process of processes) {
+      const old = this.#kernel.maps.proc.get(process.pid);
+      if (old !== undefined && (old.flags & (ProcFlag.PROC_SELF | ProcFlag.PROC_PINNED)) !== 0) continue;
+      const { gainedBy, ...decision } = decided.get(process.pid)!;
+      // Whoever handed the label on is gone: only the kernel still knows.
+      const isOrphan = old?.origin === LabelOrigin.ORIGIN_INHERITED && !alive.has(old.gained_by);
+      const inherited = isOrphan ? this.#inherited(before(old.clause), old) : undefined;
+      if (inherited !== undefined)
+        this.#write(process, decideProcess(this.#program, { ...toFacts(process), inherited }), old!.gained_by, old);
+      else this.#write(process, decision, gainedBy, old);
+    }
+    for (const [pid, { identity, flags }] of [...this.#kernel.maps.proc.entriesBatch()])
+      if (
+        identity !== 0 &&
+        !alive.has(pid) &&
+        (flags & ProcFlag.PROC_SELF) === 0 &&
+        readProcess(pid, this.#users) === undefined
+      )
+        this.#kernel.maps.proc.delete(pid);
+  }
+
+  /** The same claim in the program of now, as a label that was handed on. */
+  #inherited(clause: ProgramClause | undefined, old: Proc): InheritedLabel | undefined {
+    const all = [...this.#program.clauses, ...this.#program.late];
+    const now = clause && all.find((other) => other.workload === clause.workload && other.clause === clause.clause);
+    return now && { rank: now.rank, gainedIn: this.#tree.path(old.cgroup) ?? '', origin: 'exec' };
+  }
+
+  #write(process: HostProcess, decision: Decision, gainedBy: number, old: Proc | undefined): void {
+    const { proc } = this.#kernel.maps;
+    const { clause, gainedIn, origin } = decision;
+    const flags =
+      (process.exe !== undefined && this.#gateways.has(process.exe) ? ProcFlag.PROC_GATEWAY : 0) |
+      (process.exe !== undefined && process.uid === 0 && this.#failsafe.has(process.exe) ? ProcFlag.PROC_FAILSAFE : 0);
+    if (clause === undefined) {
+      if (flags !== 0) proc.set(process.pid, { ...unlabelled(), flags });
+      else if (old !== undefined) proc.delete(process.pid);
+      return;
+    }
+    proc.set(process.pid, {
+      identity: clause.identity,
+      rank: clause.rank,
+      clause: this.#applier.numberOf(clause),
+      gained_by: gainedBy,
+      cgroup: this.#tree.id(gainedIn) ?? 0,
+      origin: ORIGINS[origin],
+      flags: flags | (clause.spoofable === null ? 0 : ProcFlag.PROC_SPOOFABLE),
+      level: depth(gainedIn),
+      pad: new Uint8Array(5),
+    });
+  }
+
+  #inScope({ cgroup }: HostProcess): boolean {
+    const path = cgroup.replace(/^\//, '');
+    return this.#scope === '' || path === this.#scope || path.startsWith(`${this.#scope}/`);
+  }
+}
+
+/** The cgroup that bounds an agent, relative to the cgroup2 root; '' = the whole host. */
+export function scopeOf(cgroupMount: string, cgroupRoot: string): string {
+  return relative(cgroupMount, join(cgroupRoot, '.'));
+}
+
+function unlabelled(): Proc {
+  return {
+    identity: 0,
+    rank: 0,
+    clause: 0,
+    gained_by: 0,
+    cgroup: 0,
+    origin: 0,
+    flags: 0,
+    level: 0,
+    pad: new Uint8Array(5),
+  };
+}
+
+function depth(path: string): number {
+  return path.split('/').filter(Boolean).length;
+}

@@ -1,0 +1,120 @@
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { dirname } from 'node:path';
+import type { Enforcement } from './enforcement.ts';
+import type { FlowLog } from './flow-log.ts';
+import type { HostReports } from './host-report.ts';
+import { sendProblem } from './local-problem.ts';
+
+export interface LocalApi {
+  close(): Promise<void>;
+}
+
+export interface LocalApiSources {
+  readonly reports: HostReports;
+  readonly enforcement: Enforcement;
+  readonly flows: FlowLog;
+}
+
+/**
+ * The agent's own REST, read only, on a unix socket that only root can open: what this host does, also when the control
+ * plane is away. GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/flows[?last=N&follow=true]
+ */
+export function startLocalApi(path: string, sources: LocalApiSources): Promise<LocalApi> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  rmSync(path, { force: true });
+  const server = createServer((request, response) => {
+    try {
+      answer(request, response, sources);
+    } catch (error) {
+      sendProblem(response, 500, (error as Error).message);
+    }
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, () => {
+      chmodSync(path, 0o600);
+      resolve({ close: () => closeServer(server, path) });
+    });
+  });
+}
+
+const PATHS = [
+  '/v1/status',
+  '/v1/endpoints',
+  '/v1/discover',
+  '/v1/identities',
+  '/v1/policy',
+  '/v1/maps',
+  '/v1/flows',
+  '/healthz',
+];
+
+function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { reports, enforcement, flows }: LocalApiSources,
+): void {
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  if (request.method !== 'GET') {
+    sendProblem(response, 405, `The agent's API is read only`, 'write to the control plane: postern apply -f FILE');
+    return;
+  }
+  const state = enforcement.applied;
+  switch (url.pathname) {
+    case '/healthz':
+      return sendJson(response, { status: 'ok' });
+    case '/v1/status': {
+      const { endpoints, discover, ...status } = reports.report();
+      return sendJson(response, { ...status, endpoints: endpoints.length, unclaimed: discover.length, uid: state.uid });
+    }
+    case '/v1/endpoints':
+      return sendJson(response, { items: reports.report().endpoints });
+    case '/v1/discover':
+      return sendJson(response, { items: reports.report().discover });
+    case '/v1/identities':
+      return sendJson(response, { items: [...state.identities.values()] });
+    case '/v1/policy':
+      return sendJson(response, {
+        revision: state.revision,
+        uid: state.uid,
+        policies: [...state.policies.keys()],
+        identities: [...state.identities.keys()].map((id) => ({ id, ...enforcement.enforced(id) })),
+      });
+    case '/v1/maps':
+      return sendJson(response, { items: reports.maps() });
+    case '/v1/flows':
+      return sendFlows(request, response, url, flows);
+    default:
+      return sendProblem(response, 404, `No such path: ${url.pathname}`, `paths: ${PATHS.join(' ')}`);
+  }
+}
+
+function sendFlows(request: IncomingMessage, response: ServerResponse, url: URL, flows: FlowLog): void {
+  const last = url.searchParams.get('last') ?? '100';
+  if (!/^\d{1,6}$/.test(last)) return sendProblem(response, 400, `"last" must be a number, not "${last}"`);
+  if (url.searchParams.get('follow') !== 'true') return sendJson(response, { items: flows.last(Number(last)) });
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  for (const flow of flows.last(Number(last))) response.write(`${JSON.stringify(flow)}\n`);
+  const end = flows.follow((flow) => {
+    // a reader that does not keep up is cut off rather than kept in memory
+    if (response.writableLength > 8 * 1024 * 1024) response.destroy();
+    else response.write(`${JSON.stringify(flow)}\n`);
+  });
+  request.on('close', end);
+}
+
+function sendJson(response: ServerResponse, body: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}
+
+function closeServer(server: Server, path: string): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => {
+      rmSync(path, { force: true });
+      resolve();
+    });
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,132 @@
+import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Glob, type GlobToken, globLiteral, globMatches, toGlob } from '../core/glob.ts';
+import type { MatchFacts } from '../core/match-program.ts';
+import type { MatchClause } from '../core/workload.ts';
+import type { UserNames } from './user-names.ts';
+
+/**
+ * What the match program needs to know of this host: numbers of users, files that a pattern of `exe` names now (symbolic
+ * links resolved, since the kernel sees only what they point at), and executables that anybody could replace.
+ */
+export function loadMatchFacts(
+  workloads: readonly { readonly match: readonly MatchClause[] }[],
+  users: UserNames,
+): MatchFacts {
+  const uids = new Map<string, number>();
+  const paths = new Map<string, readonly string[]>();
+  const untrusted = new Set<string>();
+  for (const { process } of workloads.flatMap((workload) => workload.match)) {
+    const uid = process?.user === undefined ? undefined : users.uidOf(process.user);
+    if (uid !== undefined) uids.set(process!.user!, uid);
+    if (process?.exe === undefined || paths.has(process.exe)) continue;
+    const glob = toGlob(process.exe);
+    const found = expandPath(glob);
+    const literal = globLiteral(glob);
+    if (literal === undefined || found.length > 0) paths.set(process.exe, found);
+    if (literal !== undefined && [literal, ...found].some(isReplaceable)) untrusted.add(literal);
+  }
+  return { uids, paths, untrusted };
+}
+
+/** Regular files that the pattern names, resolved, sorted, without doubles. `**` looks 8 folders deep. */
+export function expandPath(glob: Glob, limit = 4096): string[] {
+  const parts = splitPath(glob.tokens);
+  let folders: string[] = ['/'];
+  for (const [i, part] of parts.entries()) {
+    const isLast = i === parts.length - 1;
+    const rest = { source: glob.source, tokens: part };
+    const literal = globLiteral(rest);
+    const deep = part.some((token) => token.kind === 'deep');
+    const next: string[] = [];
+    for (const folder of folders) {
+      if (literal !== undefined) next.push(join(folder, literal));
+      else if (deep) next.push(...walk(folder, DEEP, limit));
+      else
+        next.push(
+          ...list(folder)
+            .filter((name) => globMatches(rest, name))
+            .map((name) => join(folder, name)),
+        );
+      if (next.length >= limit) break;
+    }
+    folders = next.slice(0, limit);
+    // What "**" may stand for crosses folders, so the whole path is held against the whole pattern instead.
+    if (deep) return resolveFiles(folders.filter((path) => globMatches(glob, path)));
+    if (!isLast) folders = folders.filter((path) => isKind(path, 'folder'));
+  }
+  return resolveFiles(folders);
+}
+
+const DEEP = 8;
+
+/** Can somebody else than its owner or root change what runs under this path? */
+function isReplaceable(path: string): boolean {
+  const file = statSync(path, { throwIfNoEntry: false });
+  const folder = statSync(dirname(path), { throwIfNoEntry: false });
+  const others = 0o002;
+  const sticky = 0o1000;
+  if (file !== undefined && (file.mode & others) !== 0) return true;
+  if (folder === undefined || (folder.mode & others) === 0) return false;
+  // In a sticky folder a file of root stays root's; a name that is free is anybody's.
+  return (folder.mode & sticky) === 0 || file === undefined || file.uid !== 0;
+}
+
+function splitPath(tokens: readonly GlobToken[]): GlobToken[][] {
+  const parts: GlobToken[][] = [[]];
+  for (const token of tokens) {
+    if (token.kind === 'literal' && token.char === '/') parts.push([]);
+    else parts.at(-1)!.push(token);
+  }
+  return parts.filter((part) => part.length > 0);
+}
+
+function walk(folder: string, depth: number, limit: number): string[] {
+  const found: string[] = [];
+  const work = [{ folder, depth }];
+  for (let next = work.pop(); next !== undefined && found.length < limit; next = work.pop()) {
+    for (const name of list(next.folder)) {
+      const path = join(next.folder, name);
+      if (isKind(path, 'folder')) {
+        if (next.depth > 0) work.push({ folder: path, depth: next.depth - 1 });
+      } else {
+        found.push(path);
+      }
+    }
+  }
+  return found;
+}
+
+function resolveFiles(paths: readonly string[]): string[] {
+  const files = new Set<string>();
+  for (const path of paths) {
+    if (!isKind(path, 'file')) continue;
+    try {
+      files.add(realpathSync(path));
+    } catch {
+      // Gone since.
+    }
+  }
+  return [...files].sort();
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}
+
+function isKind(path: string, kind: 'file' | 'folder'): boolean {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return kind === 'file' ? (stat?.isFile() ?? false) : (stat?.isDirectory() ?? false);
+  } catch {
+    return false;
+  }
+}
+
+function join(folder: string, name: string): string {
+  return folder === '/' ? `/${name}` : `${folder}/${name}`;
+}

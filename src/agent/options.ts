@@ -1,0 +1,19 @@
+/** Where an agent's world is. Several agents run beside each other when none of these is shared. */
+export interface AgentOptions {
+  /** The control plane: `unix:/run/postern/server.sock` or `http://host:port`. */
+  readonly server: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly pinDir: string;
+  /** Socket hooks attach here, and processes below it are named. */
+  readonly cgroupRoot: string;
+  /** Mount point of cgroup2. */
+  readonly cgroupMount: string;
+  readonly hostName: string;
+  /** The compiled BPF object. */
+  readonly object: string;
+  readonly version: string;
+  /** URL of the control plane as a person would type it, for the commands that discover prints. */
+  readonly baseUrl: string;
+  readonly log: (message: string) => void;
+}

@@ -1,0 +1,72 @@
+import type { WireIdentity, WirePolicy } from '../api/agent-stream.ts';
+import { canonicalPrefix } from '../core/cidr.ts';
+import { cidrPrefixes, type World } from '../core/compile.ts';
+import {
+  type Identity,
+  type IdentityId,
+  localIdentity,
+  type PortProtocolName,
+  toIdentityId,
+} from '../core/identity.ts';
+import { type Policy, parsePolicy } from '../core/policy.ts';
+import { contentHash } from '../datapath/hash.ts';
+import { type DesiredState, policyKey } from './desired-state.ts';
+
+/** Documents → what the compiler takes; parsed once per document. */
+export class PolicyWorld {
+  #parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
+  #identities = new WeakMap<WireIdentity, Identity>();
+
+  /** Throws when a document is not one that this agent understands: the whole revision is refused then. */
+  of(state: DesiredState): World {
+    const parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
+    for (const [key, wire] of state.policies) {
+      const known = this.#parsed.get(key);
+      parsed.set(key, known?.wire === wire ? known : { wire, policy: parse(wire) });
+    }
+    this.#parsed = parsed;
+    const policies = [...parsed.values()].map(({ policy }) => policy);
+    return {
+      identities: [...state.identities.values()].map((wire) => this.#identity(wire)),
+      cidrs: numberPrefixes(cidrPrefixes(policies)),
+      policies,
+      namespaces: Object.fromEntries(state.namespaces),
+      clusterName: state.clusterName,
+    };
+  }
+
+  #identity(wire: WireIdentity): Identity {
+    const known = this.#identities.get(wire);
+    if (known !== undefined) return known;
+    const ports = Object.entries(wire.ports ?? {}).map(([name, text]) => {
+      const [port, protocol] = text.split('/');
+      return [name, { port: Number(port), protocol: protocol as PortProtocolName }] as const;
+    });
+    const identity = {
+      id: toIdentityId(wire.id),
+      labels: wire.labels,
+      ...(ports.length === 0 ? {} : { ports: Object.fromEntries(ports) }),
+    };
+    this.#identities.set(wire, identity);
+    return identity;
+  }
+}
+
+function parse(wire: WirePolicy): Policy {
+  const result = parsePolicy(wire.document);
+  if (result.ok) return result.value;
+  const { path, message } = result.errors[0]!;
+  throw new Error(`${policyKey(wire)} is not understood by this agent: ${path} ${message}`);
+}
+
+/** Local numbers that depend on the prefix alone (a collision moves to the next free one, in the order of the prefixes). */
+export function numberPrefixes(prefixes: readonly string[]): { id: IdentityId; prefix: string }[] {
+  const taken = new Set<number>();
+  return prefixes.map((text) => {
+    const prefix = canonicalPrefix(text)!;
+    let number = contentHash(prefix) & 0xffffff || 1;
+    while (taken.has(number)) number = (number + 1) & 0xffffff || 1;
+    taken.add(number);
+    return { id: localIdentity(number), prefix };
+  });
+}

@@ -1,0 +1,61 @@
+import type { HostReports } from './host-report.ts';
+import type { ServerClient } from './server-client.ts';
+
+/** A change is told after this; more changes meanwhile go in the same report. */
+const SOON_MS = 150;
+/** So often at least, so that the control plane knows that the agent lives. */
+const EVERY_MS = 10_000;
+
+/** Tells the control plane what this host is: soon after a change, and regularly. One report is under way at a time. */
+export class Reporter {
+  readonly #client: ServerClient;
+  readonly #path: string;
+  readonly #reports: HostReports;
+  readonly #log: (message: string) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #due = Number.POSITIVE_INFINITY;
+  #sending = false;
+  #again = false;
+  #stopped = false;
+  #failed = false;
+
+  constructor(client: ServerClient, host: string, reports: HostReports, log: (message: string) => void) {
+    this.#client = client;
+    this.#path = `/v1/agent/hosts/${encodeURIComponent(host)}/report`;
+    this.#reports = reports;
+    this.#log = log;
+  }
+
+  soon(): void {
+    if (this.#sending) this.#again = true;
+    else this.#schedule(SOON_MS);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(ms: number): void {
+    const due = Date.now() + ms;
+    if (this.#stopped || due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => void this.#send(), ms);
+  }
+
+  async #send(): Promise<void> {
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#sending = true;
+    this.#again = false;
+    try {
+      await this.#client.send('PUT', this.#path, 'application/json', JSON.stringify(this.#reports.report()));
+      this.#failed = false;
+    } catch (error) {
+      if (!this.#failed) this.#log(`report: ${(error as Error).message}`);
+      this.#failed = true;
+    }
+    this.#sending = false;
+    this.#schedule(this.#again ? SOON_MS : EVERY_MS);
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The postern command, wired: the only place that knows the server, the agent and the command line.
+ *
+ *   command line ──REST──► server ──watch stream──► agent ──► kernel
+ *                             ▲────────flows───────── agent ◄── kernel
+ */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Local, Settings } from './cli/local.ts';
+import { runCli } from './cli/run.ts';
+import { VERSION } from './cli/version.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const OBJECT = process.env.POSTERN_BPF_OBJECT ?? join(ROOT, 'build/postern.bpf.o');
+
+const local: Local = {
+  server: async (settings) => {
+    const running = await startControlPlane(settings);
+    log('info', `control plane: ${running.url} and ${running.socketPath}`);
+    await untilStopped();
+    await running.close();
+    return 0;
+  },
+  agent: async (settings) => {
+    const agent = await startHostAgent(settings, settings.server ?? `unix:${join(settings.runDir, 'server.sock')}`, '');
+    if (agent === undefined) return 1;
+    await untilStopped();
+    await agent.close();
+    return 0;
+  },
+  standalone: async (settings) => {
+    let isWorkload: ((fd: number, pid: number | undefined) => boolean) | undefined;
+    const server = await startControlPlane(settings, (fd, pid) => isWorkload?.(fd, pid) ?? false);
+    log('info', `control plane: ${server.url} and ${server.socketPath}`);
+    const agent = await startHostAgent(settings, `unix:${server.socketPath}`, server.url);
+    isWorkload = agent?.isWorkload;
+    const { nextSteps } = await import('./next-steps.ts');
+    process.stdout.write(nextSteps(server.url, agent !== undefined));
+    await untilStopped();
+    log('info', 'stopping; what is enforced stays enforced (postern agent detach --yes opens everything)');
+    await agent?.close();
+    await server.close();
+    return 0;
+  },
+  'agent detach': async ({ pinDir }) => {
+    const { detachKernel } = await import('./datapath/kernel.ts');
+    const removed = detachKernel(pinDir);
+    process.stdout.write(
+      removed.length === 0
+        ? `Nothing is pinned in ${pinDir}: nothing was enforced from there.\n`
+        : `Removed ${removed.length} pins from ${pinDir}: nothing is enforced and nothing is observed any more.\n`,
+    );
+    return 0;
+  },
+};
+
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env },
+  local,
+);
+
+async function startControlPlane(
+  { listen, stateDir, runDir, databaseUrl }: Settings,
+  isWorkload?: (fd: number, pid: number | undefined) => boolean,
+) {
+  const { startServer } = await import('./server/server.ts');
+  return startServer({
+    listen,
+    stateDir,
+    runDir,
+    log,
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    ...(isWorkload === undefined ? {} : { isWorkloadConnection: (peer, fd) => isWorkload(fd, peer.kind === 'unix' ? peer.pid : undefined) }),
+  });
+}
+
+/** Undefined when this host cannot enforce: said, with what is missing, and the control plane goes on without. */
+async function startHostAgent(settings: Settings, server: string, baseUrl: string) {
+  const [{ preflight }, { startAgent }] = await Promise.all([import('./agent/preflight.ts'), import('./agent/agent.ts')]);
+  const { missing, cgroupMount } = preflight(OBJECT);
+  if (missing.length > 0 || cgroupMount === undefined) {
+    for (const line of missing) log('error', `agent: cannot enforce on this host: ${line}`);
+    return undefined;
+  }
+  try {
+    return await startAgent({
+      server,
+      stateDir: settings.stateDir,
+      runDir: settings.runDir,
+      pinDir: settings.pinDir,
+      cgroupRoot: settings.cgroupRoot ?? cgroupMount,
+      cgroupMount,
+      hostName: settings.hostName ?? hostname(),
+      object: OBJECT,
+      version: VERSION,
+      baseUrl: baseUrl === '' ? 'http://127.0.0.1:7460' : baseUrl,
+      log: (message) => log('info', `agent: ${message}`),
+    });
+  } catch (error) {
+    log('error', `agent: cannot enforce on this host: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
+function log(level: 'info' | 'warn' | 'error', message: string): void {
+  process.stderr.write(`${new Date().toISOString()} ${level.padEnd(5)} ${message}\n`);
+}
+
+/** Until SIGINT or SIGTERM. */
+function untilStopped(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const alive = setInterval(() => {}, 1 << 30);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      clearInterval(alive);
+      resolve();
+    });
+  return promise;
+}
