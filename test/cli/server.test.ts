@@ -1,0 +1,235 @@
+import { exec } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runCli } from '../../src/cli/run.ts';
+import { cli, memoryIo, type With } from './cli-run.ts';
+import { callAgentApi, REPORT, startTestServer, type TestServer } from './test-server.ts';
+
+const test = suite('against a server');
+let running: TestServer;
+let folder: string;
+
+test.before(async () => {
+  running = await startTestServer();
+  folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
+});
+test.after(async () => {
+  await running.close();
+  rmSync(folder, { recursive: true });
+});
+
+const run = (argv: string[], options: With = {}) => cli(argv, { ...options, env: { ...running.env, ...options.env } });
+
+async function done(argv: string[], options: With = {}): Promise<string> {
+  const { exit, stdout, stderr } = await run(argv, options);
+  assert.is(exit, 0, `postern ${argv.join(' ')}\n${stderr}`);
+  return stdout.trimEnd();
+}
+
+async function refused(argv: string[], exit: number, options: With = {}): Promise<string> {
+  const ran = await run(argv, options);
+  assert.is(ran.exit, exit, `postern ${argv.join(' ')}\n${ran.stdout}${ran.stderr}`);
+  assert.is(ran.stdout, '');
+  return ran.stderr.trimEnd();
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const POLICY = `# who may call the backend
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {namespace: shop, name: backend, labels: {team: a}}
+spec:
+  endpointSelector: {matchLabels: {app: backend}}
+  ingress:
+    - fromEndpoints: [{matchLabels: {app: frontend}}]
+      toPorts: [{ports: [{port: "6379", protocol: TCP}]}]
+`;
+const WORKLOAD = `apiVersion: postern.dev/v1
+kind: Workload
+metadata: {namespace: shop, name: backend}
+spec:
+  labels: {app: backend}
+  match: {process: {exe: /usr/bin/redis-server, user: redis}}
+`;
+
+test('nothing is there yet: says what to do next, on stderr', async () => {
+  const { exit, stdout, stderr } = await run(['get', 'workloads']);
+  assert.equal([exit, stdout], [0, '']);
+  assert.match(stderr, /no workloads yet: postern discover/);
+});
+
+test('apply: a dry run changes nothing, then all is created, then all is unchanged', async () => {
+  const paths = ['-f', file('b.yaml', WORKLOAD), '-f', file('a.yaml', POLICY)];
+  const created = 'created  Workload             shop/backend\ncreated  CiliumNetworkPolicy  shop/backend';
+  assert.match(await done(['apply', ...paths, '--dry-run']), /^created {2}Workload[\s\S]*would differ$/);
+  assert.is((await run(['get', 'workloads'])).stdout, '');
+  assert.is(await done(['apply', ...paths]), created);
+  assert.is(await done(['apply', ...paths]), created.replaceAll('created', 'unchanged'));
+});
+
+test('apply reads stdin, and prints JSON', async () => {
+  const answer = JSON.parse(await done(['apply', '-f', '-', '-o', 'json'], { stdin: POLICY }));
+  assert.equal(answer.results, [
+    { kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'backend', result: 'unchanged' },
+  ]);
+});
+
+test('apply: a mistake in one of many files names the file, the line, the field, and nothing is applied', async () => {
+  const good = file('good.yaml', WORKLOAD.replace('name: backend', 'name: other'));
+  const bad = file('wrong.yaml', POLICY.replace('ingress:', 'ingres:'));
+  const text = await refused(['apply', '-f', good, '-f', bad], 2);
+  assert.match(
+    text,
+    new RegExp(`^error: Cannot accept CiliumNetworkPolicy shop/backend\n {2}${bad}:\\d+:\\d+ /spec/ingres`),
+  );
+  assert.match(text, /did you mean .ingress/);
+  assert.match(await refused(['workload', 'get', 'shop/other'], 2), /There is no shop\/other/);
+});
+
+test('workload put from flags is what workload get shows', async () => {
+  const argv = [
+    'workload',
+    'put',
+    'shop/frontend',
+    '-l',
+    'app=frontend',
+    '--systemd-unit',
+    'nginx.service',
+    '--port',
+    'http=80/tcp',
+    '--match',
+    '{listen: [8080/tcp]}',
+  ];
+  assert.match(await done(argv), /^workload shop\/frontend created, revision \d+$/);
+  assert.match(await done(argv), /^workload shop\/frontend is up to date, revision \d+$/);
+  const workload = JSON.parse(await done(['workload', 'get', 'shop/frontend', '-o', 'json']));
+  assert.equal(
+    [workload.labels, workload.match, workload.ports],
+    [{ app: 'frontend' }, [{ systemdUnit: 'nginx.service' }, { listen: ['8080/tcp'] }], { http: '80/TCP' }],
+  );
+  assert.match(await done(['get', 'workload', 'shop/frontend']), /match: +unit=nginx.service or listen=8080\/tcp/i);
+});
+
+test('what workload get prints can be put back, as JSON and as YAML', async () => {
+  for (const format of ['json', 'yaml']) {
+    const path = file(`frontend.${format}`, await done(['workload', 'get', 'shop/frontend', '-o', format]));
+    assert.match(await done(['workload', 'put', 'shop/frontend', '-f', path]), /is up to date/);
+  }
+});
+
+test('a policy comes back as it was written, and can be put back by its own name', async () => {
+  assert.is(await done(['get', 'cnp/shop/backend', '-o', 'yaml']), POLICY.trimEnd());
+  for (const format of ['json', 'yaml']) {
+    const path = file(`policy.${format}`, await done(['policy', 'get', 'cnp/shop/backend', '-o', format]));
+    assert.match(await done(['policy', 'put', '-f', path]), /^policy cnp\/shop\/backend is up to date/);
+  }
+});
+
+test('a refused flag is named, not a line of the body that was made from it', async () => {
+  const text = await refused(
+    ['workload', 'put', 'shop/x', '-l', 'app=a b', '--exe', 'relative', '--match', '{foo: 1}'],
+    2,
+  );
+  assert.match(text, /\n {2}--label app "a b": /);
+  assert.match(text, /\n {2}--exe "relative": /);
+  assert.match(text, /\n {2}--match \/match\/1\/foo: unknown field/);
+});
+
+test('lists are narrowed by label, namespace and kind', async () => {
+  assert.match(
+    await done(['workload', 'list', '--selector', 'app in (frontend,x)']),
+    /^NAME[^\n]*\nshop\/frontend [^\n]*$/,
+  );
+  assert.is((await run(['workload', 'list', '--namespace', 'elsewhere'])).stdout, '');
+  assert.match(await done(['policy', 'list', '--kind', 'cnp', '-l', 'team=a']), /cnp\/shop\/backend/);
+  assert.match(await refused(['workload', 'list', '--selector', 'app in (a'], 2), /is not a label selector/);
+});
+
+test('--create-only and --if-match protect what is there', async () => {
+  assert.match(
+    await refused(['workload', 'put', 'shop/frontend', '-l', 'a=b', '--exe', '/x', '--create-only'], 2),
+    /it exists/,
+  );
+  assert.match(
+    await refused(['workload', 'put', 'shop/frontend', '-l', 'a=b', '--exe', '/x', '--if-match', '"x-1"'], 2),
+    /If-Match asks for/,
+  );
+});
+
+test('the curl that is shown does the same', async () => {
+  const { stdout, stderr } = await run(['get', 'workload', 'shop/frontend', '-o', 'json', '--show-curl']);
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  exec(`${stderr.trim()} -s`, (error, text) => (error ? reject(error) : resolve(text)));
+  assert.equal(JSON.parse(await promise), JSON.parse(stdout));
+});
+
+test('hosts, endpoints and discover show what an agent reported', async () => {
+  await callAgentApi(running.server, 'PUT', '/v1/agent/hosts/web-1/report', 'application/json', JSON.stringify(REPORT));
+  assert.match(await done(['get', 'hosts']), /web-1 +ready/);
+  assert.match(
+    await done(['get', 'endpoints', '--host', 'web-1']),
+    /web-1\/812-44120 +shop\/backend +65792 +ok +exec match\[0\] firstPacket +\/usr\/bin\/redis-server\[812\] +0\.0\.0\.0:6379\/TCP +enforced +none/,
+  );
+  assert.match(await done(['endpoint', 'get', 'web-1/812-44120']), /cgroup: +system\.slice\/redis\.service/);
+  assert.match(await refused(['endpoint', 'get', 'web-1/1-1'], 2), /There is no endpoint web-1\/1-1/);
+  assert.match(
+    await done(['discover']),
+    /default\/nginx +80\/TCP +nginx\.service +\/usr\/sbin\/nginx[\s\S]*\n {2}postern workload put default\/nginx --label app=nginx --systemd-unit nginx\.service$/,
+  );
+});
+
+test('the registration that discover proposes is accepted', async () => {
+  const line = (await done(['discover'])).split('\n').at(-1)!.trim();
+  assert.match(await done([...line.split(' ').slice(1), '--dry-run']), /would be created: dry run, nothing changed/);
+});
+
+test('watch shows all there is, then each change', async () => {
+  const { io, ran } = memoryIo(running.env, '');
+  void runCli(['get', 'workloads', '--watch'], io);
+  await until(() => ran().stdout.includes('shop/frontend'));
+  await done(['workload', 'put', 'shop/late', '-l', 'app=late', '--systemd-unit', 'late.service']);
+  await until(() => /\nADDED +shop\/late/.test(ran().stdout));
+  await done(['workload', 'delete', 'shop/late']);
+  await until(() => /\nDELETED +shop\/late/.test(ran().stdout));
+});
+
+test('delete by label asks; with --yes it does', async () => {
+  assert.match(
+    await refused(['delete', 'workloads', '--selector', 'app=frontend'], 2),
+    /workload shop\/frontend\nerror: delete it\? Nobody to ask here: say --yes/,
+  );
+  assert.match(
+    await done(['delete', 'workloads', '--selector', 'app=frontend', '--yes']),
+    /workload shop\/frontend deleted/,
+  );
+});
+
+test('delete from files leaves nothing behind, and may be said twice', async () => {
+  const path = file(
+    'all.yaml',
+    `${WORKLOAD}---\n${POLICY}---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n`,
+  );
+  assert.is(
+    await done(['delete', '-f', path]),
+    'workload shop/backend deleted\npolicy cnp/shop/backend deleted\nnamespace shop deleted',
+  );
+  assert.match(await done(['delete', '-f', path]), /policy cnp\/shop\/backend is not there/);
+  assert.match(
+    await refused(['delete', 'cnp/shop/backend'], 2),
+    /There is no cnp\/shop\/backend in policies\nhint: postern get policies/,
+  );
+});
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test.run();
