@@ -13,17 +13,20 @@ export async function complete(
 ): Promise<string[]> {
   const place = findPlace(commands, joinEquals(words));
   const candidates =
-    place.source === undefined ? place.words : [...place.words, ...(await fromSource(place.source, place, server))];
+    place.source === undefined
+      ? place.words
+      : [...place.words, ...(await fromSource(place.source, place, commands, server))];
   return [...new Set(candidates)].filter((word) => word === ':files' || word.startsWith(place.typed)).sort();
 }
 
 interface Place {
-  /** The unfinished word, or its part after "=" (bash) or the whole (elsewhere). */
+  /** The unfinished word. */
   readonly typed: string;
   readonly words: readonly string[];
   readonly source?: Source;
   /** The arguments before the cursor, for sources that depend on them. */
   readonly args: readonly string[];
+  /** `--flag=` when that is part of the unfinished word: each candidate begins with it. */
   readonly prefix: string;
 }
 
@@ -55,12 +58,7 @@ export function findPlace(commands: readonly Command[], words: readonly string[]
   }
   if (pending) return { typed, args, prefix: '', ...valuesOf(pending) };
   if (typed.startsWith('-')) return flagPlace(command, typed, args);
-  const verbs =
-    args.length > 0
-      ? []
-      : commands
-          .filter((row) => !row.hidden && row.path.length > path.length && begins(row, path))
-          .map((row) => row.path[path.length]!);
+  const verbs = args.length > 0 ? [] : nextWords(commands, path);
   const arg = command ? argAt(command.args, args.length) : undefined;
   return {
     typed,
@@ -93,14 +91,14 @@ function valuesOf(flag: Flag): { words: readonly string[]; source?: Source } {
   return { words: flag.choices ?? [], ...(flag.complete && { source: flag.complete }) };
 }
 
-/** `bash|zsh|fish` as the name of an argument lists its values. */
+/** After a noun come its names; `bash|zsh|fish` as the name of an argument lists its values. */
 function argWords(
   command: Command | undefined,
   arg: Arg | undefined,
   verbs: readonly string[],
 ): { words?: readonly string[]; source?: Source } {
-  if (command?.path.join(' ') === 'get' || command?.path.join(' ') === 'delete')
-    return { words: verbs, source: 'noun' };
+  const isAnyNoun = command?.args[0]?.complete === 'noun';
+  if (isAnyNoun) return { words: verbs, source: 'noun' };
   return arg?.name.includes('|') ? { words: arg.name.split('|') } : {};
 }
 
@@ -115,10 +113,14 @@ function findFlag(command: Command | undefined, word: string): Flag | undefined 
   return known.find((flag) => (word.startsWith('--') ? flag.name === name : flag.short === word.slice(1)));
 }
 
-async function fromSource(source: Source, place: Place, server: Client): Promise<string[]> {
+async function fromSource(
+  source: Source,
+  place: Place,
+  commands: readonly Command[],
+  server: Client,
+): Promise<string[]> {
   if (source === 'file') return [':files'];
-  if (source === 'command')
-    return place.args.length === 0 ? ['workload', 'policy', 'apply', 'observe', 'status', 'agent'] : [];
+  if (source === 'command') return nextWords(commands, place.args);
   if (source !== 'noun') return (await namesOf(source, server)).map((name) => place.prefix + name);
   const noun = place.args[0] === undefined ? undefined : findNoun(place.args[0]);
   if (noun) return namesOf(noun.word, server);
@@ -134,6 +136,12 @@ async function namesOf(word: NounWord, server: Client): Promise<string[]> {
   } catch {
     return [];
   }
+}
+
+/** The words that may follow `path` in the name of a command. */
+function nextWords(commands: readonly Command[], path: readonly string[]): string[] {
+  const longer = commands.filter((row) => !row.hidden && row.path.length > path.length && begins(row, path));
+  return longer.map((row) => row.path[path.length]!);
 }
 
 function begins(command: Command, path: readonly string[]): boolean {

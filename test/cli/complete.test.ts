@@ -40,6 +40,11 @@ test('files are left to the shell', async () => {
   assert.equal(await candidates('apply', 'pol'), [':files']);
 });
 
+test('commands after help', async () => {
+  assert.equal(await candidates('help', 'st'), ['standalone', 'status']);
+  assert.equal(await candidates('help', 'workload', 'p'), ['put']);
+});
+
 test('nouns after get, shells after completion', async () => {
   assert.equal(await candidates('get', 'work'), ['workload', 'workloads']);
   assert.equal(await candidates('completion', ''), ['bash', 'fish', 'zsh']);

@@ -17,7 +17,7 @@ test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
 });
 test.after(async () => {
-  await running.close();
+  await running?.close();
   rmSync(folder, { recursive: true });
 });
 
@@ -189,6 +189,12 @@ test('hosts, endpoints and discover show what an agent reported', async () => {
 test('the registration that discover proposes is accepted', async () => {
   const line = (await done(['discover'])).split('\n').at(-1)!.trim();
   assert.match(await done([...line.split(' ').slice(1), '--dry-run']), /would be created: dry run, nothing changed/);
+});
+
+test('completion knows the names of the server', async () => {
+  assert.is(await done(['__complete', '--', 'workload', 'get', 'shop/f']), 'shop/frontend');
+  assert.is(await done(['__complete', '--', 'get', 'policy', 'cnp/']), 'cnp/shop/backend');
+  assert.is(await done(['__complete', '--', 'observe', '--workload=shop/f']), '--workload=shop/frontend');
 });
 
 test('watch shows all there is, then each change', async () => {

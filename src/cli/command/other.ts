@@ -51,11 +51,7 @@ export const OTHER_COMMANDS: readonly Command[] = [
     flags: [],
     examples: [['postern help workload put', 'the same as postern workload put --help']],
     run: async (call) => {
-      const known = call.args.every((word, i) =>
-        COMMANDS.some(
-          (row) => row.path.slice(0, i).join(' ') === call.args.slice(0, i).join(' ') && row.path[i] === word,
-        ),
-      );
+      const known = COMMANDS.some((row) => call.args.every((word, i) => row.path[i] === word));
       if (!known) throw new Failure(2, `there is no command "${call.args.join(' ')}"`, ['see: postern help']);
       await call.out.print(help(COMMANDS, call.args));
       return 0;
