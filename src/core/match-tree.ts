@@ -7,6 +7,11 @@ export interface TreeProcess extends Omit<ProcessFacts, 'inherited'> {
   readonly ppid: number;
 }
 
+/** `gainedBy`: the process that gained the label; itself unless inherited. Together with the workload it is the endpoint. */
+export interface TreeDecision extends Decision {
+  readonly gainedBy: number;
+}
+
 /**
  * Labels of processes that ran before anybody watched (start of the agent, a new registration): parents first, each
  * handing on its label as fork does, except that a gateway does not hand on one that it gained itself.
@@ -16,17 +21,19 @@ export function decideTree(
   program: MatchProgram,
   processes: readonly TreeProcess[],
   isGateway: (exe: string) => boolean,
-): ReadonlyMap<number, Decision> {
+): ReadonlyMap<number, TreeDecision> {
   const byPid = new Map(processes.map((process) => [process.pid, process]));
-  const decided = new Map<number, Decision>();
-  const decide = (process: TreeProcess): Decision => {
+  const decided = new Map<number, TreeDecision>();
+  const decide = (process: TreeProcess): TreeDecision => {
     const known = decided.get(process.pid);
     if (known !== undefined) return known;
     // A loop of parents (pid reuse during the scan) ends here: the process counts as its own root.
-    decided.set(process.pid, decideProcess(program, process));
+    decided.set(process.pid, { ...decideProcess(program, process), gainedBy: process.pid });
     const parent = byPid.get(process.ppid);
-    const inherited = parent && handedOn(decide(parent), parent, isGateway);
-    const decision = decideProcess(program, inherited ? { ...process, inherited } : process);
+    const from = parent && decide(parent);
+    const inherited = parent && from && handedOn(from, parent, isGateway);
+    const own = decideProcess(program, inherited ? { ...process, inherited } : process);
+    const decision = { ...own, gainedBy: own.origin === 'inherited' && from ? from.gainedBy : process.pid };
     decided.set(process.pid, decision);
     return decision;
   };
