@@ -1,5 +1,5 @@
 /** libbpf for Node.js: objects, maps, programs, links, ring buffers and BTF. Socket helpers: `libbpf-ts/net`. */
-export { isBpffs, mountBpffs } from './api/bpffs.ts';
+export { isBpffs, mountBpffs, mountCgroup2 } from './api/file-system.ts';
 export type { Features } from './api/features.ts';
 export { features, libbpfVersion, possibleCpus } from './api/features.ts';
 export { BpfLink } from './api/link.ts';
