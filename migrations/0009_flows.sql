@@ -1,9 +1,9 @@
 -- Flows, one partition per day (made and dropped by the server: src/server/flow-partition.ts). Columns are what filters
 -- use; body is the flow as the agent sent it.
-create sequence flow_id;
 create table flows (
   time timestamptz not null,
-  id bigint not null default nextval('flow_id'),
+  -- Given by the server that took the flow: rises with arrival, orders flows of the same microsecond.
+  id bigint not null,
   host text not null,
   event text not null,
   verdict text,

@@ -2,7 +2,16 @@
  * Text → documents, strictly: JSON or YAML (1.2, with `<<` merge as Kubernetes' parser has it), duplicate keys and
  * alias bombs refused, at most 64 levels deep, strings that Postgres can hold. Every error has a line and a column.
  */
-import { isCollection, isNode, LineCounter, parseAllDocuments, stringify, type Document as YamlDocument } from 'yaml';
+import {
+  isCollection,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseAllDocuments,
+  stringify,
+  visit,
+  type Document as YamlDocument,
+} from 'yaml';
 import type { FieldError, Result } from '../core/problem.ts';
 import { pointer } from './check.ts';
 import { findDuplicateKey, offsetOf, positionOf } from './json-scan.ts';
@@ -19,6 +28,9 @@ export interface ParsedDocument {
 }
 
 export const MAX_DEPTH = 64;
+const TOO_DEEP = `nested more than ${MAX_DEPTH} levels deep`;
+/** Documents of one text. */
+export const MAX_DOCUMENTS = 10_000;
 /** How many nodes all aliases of one document may stand for. */
 const MAX_ALIASES = 100;
 
@@ -48,7 +60,12 @@ function parseJson(text: string): Result<ParsedDocument[]> {
   if (wrong !== undefined) return syntax(wrong.message, wrong.deep ? {} : locate(wrong.path), wrong.path);
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) {
-    return syntax('duplicate key', positionOf(text, duplicate.offset), duplicate.path, 'duplicate-key');
+    return syntax(
+      `duplicate key "${duplicate.path.split('/').at(-1)}"`,
+      positionOf(text, duplicate.offset),
+      duplicate.path,
+      'duplicate-key',
+    );
   }
   return { ok: true, value: [{ value, text, format: 'json', locate }] };
 }
@@ -62,21 +79,27 @@ function jsonErrorPosition(text: string, error: unknown) {
 function parseYaml(text: string): Result<ParsedDocument[]> {
   const lines = new LineCounter();
   const documents: ParsedDocument[] = [];
+  if ((text.match(/^---/gm)?.length ?? 0) > MAX_DOCUMENTS) return syntax(`more than ${MAX_DOCUMENTS} documents`, {});
+  if (isAbsurdlyDeep(text)) return syntax(TOO_DEEP, {});
   try {
-    const parsed = parseAllDocuments(text, { lineCounter: lines, merge: true, stringKeys: true, prettyErrors: false });
+    const parsed = parseAllDocuments(text, YAML_OPTIONS(lines));
     let begin = 0;
     for (const document of Array.isArray(parsed) ? parsed : []) {
       const error = document.errors[0] ?? document.warnings.find((warning) => warning.code === 'TAG_RESOLVE_FAILED');
       if (error !== undefined) {
         const { line, col } = lines.linePos(error.pos[0]);
-        const code = error.code === 'DUPLICATE_KEY' ? 'duplicate-key' : 'syntax';
-        return syntax(error.message, { line, column: col }, '', code);
+        return syntax(error.message, { line, column: col });
       }
       const end = document.range?.[2] ?? text.length;
       // Comments above a document are its own.
       const own = trimMarkers(text.slice(begin, end));
       begin = end;
       if (document.contents === null) continue;
+      const duplicate = duplicateKey(document);
+      if (duplicate !== undefined) {
+        const { line, col } = lines.linePos(duplicate.offset);
+        return syntax(`duplicate key "${duplicate.key}"`, { line, column: col }, '', 'duplicate-key');
+      }
       const value = document.toJS({ maxAliasCount: MAX_ALIASES }) as unknown;
       if (value === null) continue;
       const locate = (path: string) => locateYaml(document, lines, path);
@@ -85,11 +108,49 @@ function parseYaml(text: string): Result<ParsedDocument[]> {
       documents.push({ value, text: own, format: 'yaml', locate });
     }
   } catch (error) {
-    if (error instanceof ReferenceError) return syntax('too many aliases: an alias bomb is refused', {}, '', 'aliases');
-    if (error instanceof RangeError) return syntax(`nested more than ${MAX_DEPTH} levels deep`, {});
+    if (error instanceof ReferenceError && /alias/i.test(error.message))
+      return syntax('too many aliases: an alias bomb is refused', {}, '', 'aliases');
+    if (error instanceof RangeError) return syntax(TOO_DEEP, {});
     throw error;
   }
   return { ok: true, value: documents };
+}
+
+/** The library compares each key with every other; `duplicateKey` looks each up once. */
+const YAML_OPTIONS = (lineCounter: LineCounter) =>
+  ({ lineCounter, merge: true, stringKeys: true, prettyErrors: false, uniqueKeys: false }) as const;
+
+function duplicateKey(document: YamlDocument): { key: string; offset: number } | undefined {
+  let found: { key: string; offset: number } | undefined;
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        const name = isScalar(key) ? key.value : undefined;
+        if (name === undefined || name === '<<') continue;
+        if (seen.has(name)) {
+          found = { key: String(name), offset: isNode(key) ? (key.range?.[0] ?? 0) : 0 };
+          return visit.BREAK;
+        }
+        seen.add(name);
+      }
+      return undefined;
+    },
+  });
+  return found;
+}
+
+/** Before the parser walks into it: thousands of levels, whatever they are made of. */
+function isAbsurdlyDeep(text: string): boolean {
+  if (/(?:[-?:][ \t]){256}/.test(text)) return true;
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x5b || c === 0x7b) depth++;
+    else if (c === 0x5d || c === 0x7d) depth--;
+    if (depth > 1000) return true;
+  }
+  return false;
 }
 
 function locateYaml(document: YamlDocument, lines: LineCounter, path: string) {
@@ -120,7 +181,7 @@ function trimMarkers(text: string): string {
 function checkValue(root: unknown): { path: string; message: string; deep?: boolean } | undefined {
   const keys: (string | number)[] = [];
   function walk(value: unknown): string | undefined {
-    if (keys.length > MAX_DEPTH) return `nested more than ${MAX_DEPTH} levels deep`;
+    if (keys.length > MAX_DEPTH) return TOO_DEEP;
     if (typeof value === 'string') return stringError(value);
     if (typeof value === 'number' && !Number.isFinite(value)) return 'must be a finite number';
     if (typeof value !== 'object' || value === null) return undefined;

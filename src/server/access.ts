@@ -6,13 +6,13 @@
 import type { IncomingMessage } from 'node:http';
 import { isIPv4 } from 'node:net';
 import type { Access } from './operation.ts';
-import { type Peer, type PeerLookup, peerOf } from './peer.ts';
+import { fdOf, type Peer, type PeerLookup, peerOf } from './peer.ts';
 import { ProblemError } from './problem-error.ts';
 
 export interface AccessOptions {
   readonly lookup: PeerLookup;
   readonly socketPath: string;
-  readonly isWorkloadConnection?: (peer: Peer) => boolean;
+  readonly isWorkloadConnection?: (peer: Peer, fd: number) => boolean;
 }
 
 /** Refuses by throwing; returns who it is, as `updatedBy` and the audit log name them. */
@@ -24,7 +24,7 @@ export function checkAccess(incoming: IncomingMessage, access: Access, options: 
   if (origin !== undefined && !isLoopbackHost(hostOfOrigin(origin))) throw foreign('Origin', origin);
 
   const peer = identify(incoming, options);
-  if (options.isWorkloadConnection?.(peer)) {
+  if (options.isWorkloadConnection?.(peer, fdOf(socket) ?? -1)) {
     throw new ProblemError('workload-connection', 'This connection belongs to a registered workload', {
       hint: 'call from a shell that is no workload (postern endpoint list shows which processes are)',
     });

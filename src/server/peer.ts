@@ -40,8 +40,7 @@ export function peerOf(socket: Socket, lookup: PeerLookup): Peer {
 function findPeer(socket: Socket, lookup: PeerLookup): Peer {
   const { remoteAddress, remotePort, localAddress, localPort } = socket;
   if (remoteAddress === undefined || localAddress === undefined) {
-    // Node has no public way to the descriptor of an accepted connection.
-    const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
+    const fd = fdOf(socket);
     if (fd === undefined || fd < 0) throw new Error('Cannot tell who is connected: the connection is closed');
     const { uid, pid } = lookup.peerCred(fd);
     return { kind: 'unix', uid, pid };
@@ -49,6 +48,11 @@ function findPeer(socket: Socket, lookup: PeerLookup): Peer {
   const local = { address: plainAddress(remoteAddress), port: remotePort! };
   const remote = { address: plainAddress(localAddress), port: localPort! };
   return { kind: 'tcp', uid: lookup.connectionUid({ local, remote }), local, remote };
+}
+
+/** Node has no public way to the descriptor of an accepted connection. */
+export function fdOf(socket: Socket): number | undefined {
+  return (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
 }
 
 /** A dual-stack listener shows IPv4 as ::ffff:127.0.0.1. */

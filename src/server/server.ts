@@ -12,6 +12,7 @@ import { createApp } from './app.ts';
 import type { ServerContext } from './context.ts';
 import { type Connection, openDatabase } from './database.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import type { FlowRetention } from './flow-partition.ts';
 import { FlowStore } from './flow-store.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
@@ -34,8 +35,10 @@ export interface ServerOptions {
   /** PostgreSQL >= 14; absent = an embedded one in the state folder. */
   readonly databaseUrl?: string;
   readonly requireIfMatch?: boolean;
-  /** Whether a connection comes from a process that is a registered workload: it gets nothing. */
-  readonly isWorkloadConnection?: (peer: Peer) => boolean;
+  /** Default: 7 days or 1 GB, whichever is first. */
+  readonly flowRetention?: FlowRetention;
+  /** Whether a connection (`fd`: our end) comes from a process that is a registered workload: it gets nothing. */
+  readonly isWorkloadConnection?: (peer: Peer, fd: number) => boolean;
   /** How the kernel is asked who is connected; for tests. */
   readonly lookup?: PeerLookup;
   readonly migrationsDir?: string;
@@ -78,12 +81,21 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const db = openDatabase({ connection, max: 2, log });
     closers.push(() => db.close());
 
+    const flows = new FlowStore({
+      db: openDatabase({ connection, max: 1, log, statementMs: 60_000 }),
+      log,
+      ...(options.flowRetention !== undefined && { retention: options.flowRetention }),
+      ...(postgres !== undefined && { dataDir: stateDir }),
+    });
+    closers.push(() => flows.close());
+    await flows.open();
+
     const socketPath = options.socketPath ?? path.join(runDir, 'server.sock');
     const metrics = new Metrics();
     const context: ServerContext = {
       store: await Store.open(db, log),
       reports: await Reports.open(db),
-      flows: new FlowStore(),
+      flows,
       streams: new Streams(),
       requireIfMatch: options.requireIfMatch ?? false,
     };

@@ -12,6 +12,8 @@ const MAX_WAITING = 8 * 1024 * 1024;
 export interface Stream {
   /** One JSON text per line; `id` is where an SSE reader would resume. */
   write(json: string | Buffer, id?: number): void;
+  /** Nothing, visibly: shows either end that the connection lives. */
+  beat(): void;
   /** Bytes that the reader has not taken yet. */
   readonly waiting: number;
   readonly closed: boolean;
@@ -63,6 +65,9 @@ export class Streams {
         if (isSse) response.write(`${id === undefined ? '' : `id: ${id}\n`}data: ${json}\n\n`);
         else response.write(typeof json === 'string' ? `${json}\n` : json);
         if (response.writableLength > MAX_WAITING) response.destroy();
+      },
+      beat() {
+        if (!closed && !response.writableEnded) response.write(isSse ? ':\n\n' : '\n');
       },
       get waiting() {
         return response.writableLength;

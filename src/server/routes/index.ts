@@ -3,6 +3,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Operation } from '../operation.ts';
 import { agentOperations } from './agent.ts';
 import { applyOperations } from './apply.ts';
+import { flowOperations } from './flow.ts';
 import { healthOperations } from './health.ts';
 import { discoverOperations, endpointOperations, hostOperations } from './host.ts';
 import { identityOperations } from './identity.ts';
@@ -17,6 +18,7 @@ export function allOperations(context: ServerContext, metrics: Metrics): Operati
     ...policyOperations(context),
     ...applyOperations(context),
     ...namespaceOperations(context),
+    ...flowOperations(context),
     ...endpointOperations(context),
     ...identityOperations(context),
     ...discoverOperations(context),
