@@ -1,7 +1,8 @@
 /** libbpf for Node.js: objects, maps, programs, links, ring buffers and BTF. Socket helpers: `libbpf-ts/net`. */
-export { isBpffs, mountBpffs, mountCgroup2 } from './api/file-system.ts';
+
 export type { Features } from './api/features.ts';
 export { features, libbpfVersion, possibleCpus } from './api/features.ts';
+export { isBpffs, mountBpffs, mountCgroup2 } from './api/file-system.ts';
 export { BpfLink } from './api/link.ts';
 export type { MapCreateOptions } from './api/map.ts';
 export { BpfMap } from './api/map.ts';

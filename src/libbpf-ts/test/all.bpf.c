@@ -50,7 +50,7 @@ struct settings {
 };
 const volatile struct settings settings = { .deny_port = 1 };
 const volatile _Bool enabled = 0;
-__u64 connects, lost, produced, iterated;
+__u64 connects, executions, lost, produced, iterated;
 __u32 started = 7;
 
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 10000); __type(key, struct policy_key); __type(value, struct policy_value); } policy SEC(".maps");
@@ -130,6 +130,11 @@ struct bpf_iter__task_file { struct bpf_iter_meta *meta; struct task_struct *tas
 struct sock_common { __be32 skc_rcv_saddr; __u16 skc_num; __u16 skc_family; } __attribute__((preserve_access_index));
 struct bpf_iter__tcp { struct bpf_iter_meta *meta; struct sock_common *sk_common; } __attribute__((preserve_access_index));
 
+SEC("tp_btf/sched_process_exec") int BPF_PROG(executed, struct task_struct *task)
+{
+	__sync_fetch_and_add(&executions, 1);
+	return 0;
+}
 SEC("iter/task") int each_task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;

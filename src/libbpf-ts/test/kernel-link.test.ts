@@ -126,6 +126,22 @@ function define(): void {
       program.close();
       link.destroy();
     }));
+  test('a tracing program runs until its link is closed, pins included', () => {
+    const pin = `${bpffs}/executed`;
+    const link = object.program('executed').attach();
+    assert.is(link.info().type, 'raw_tracepoint');
+    execFileSync('true');
+    assert.ok(object.bss.executions > 0);
+    link.pin(pin);
+    link.close();
+    const before = object.bss.executions;
+    execFileSync('true');
+    assert.ok(object.bss.executions > before);
+    const again = BpfLink.openPinned(pin);
+    assert.throws(() => again.update(object.program('executed')), /update BPF link: EINVAL/);
+    again.destroy();
+    assert.not.ok(existsSync(pin));
+  });
   test('a task iterator visits this process', () => {
     using link = object.program('each_task').attachIter();
     assert.is(link.info().type, 'iter');

@@ -158,14 +158,24 @@ function define(): void {
     assert.is(map.get(6), 7);
   });
   test('types without batch operations fall back to single calls', () => {
-    // Batch operations of queues do not exist; of stack-like types neither. A hash with another codec proves the walk.
-    const map = object.map('lru');
-    map.updateBatch([
-      [1, 10],
-      [2, 20],
-    ]);
-    assert.is(map.count(), 2);
-    assert.is(map.deleteBatch([1, 2, 3]), 2);
+    const map = BpfMap.create({ type: 'devmap_hash', name: 'devices', key: u32Codec, value: u32Codec, maxEntries: 4 });
+    const loopback = 1;
+    const three = [1, 2, 3].map((key): [number, number] => [key, loopback]);
+    assert.is(map.updateBatch(three), 3);
+    assert.equal([...map.entriesBatch()].sort(), three);
+    assert.is(map.count(), 3);
+    assert.is(map.deleteBatch([1, 9, 2]), 2);
+    assert.throws(
+      () =>
+        map.updateBatch([
+          [1, loopback],
+          [2, 0x7fff_ffff],
+        ]),
+      (error: unknown) => code('EINVAL')(error) && /1 written/.test(`${error}`),
+    );
+    map.clear();
+    assert.is(map.count(), 0);
+    map.close();
   });
   test('codecs of the wrong size are refused by name', () => {
     const path = `${bpffs}/sizes`;

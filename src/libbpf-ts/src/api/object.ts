@@ -75,9 +75,9 @@ export class BpfObject<S extends ObjectShape = AnyShape> implements Disposable {
     const maps: [BpfMap<unknown, unknown>, { readonly fd: number }][] = [];
     const sections = new Map<string, GlobalData>();
     for (const handle of this.#handle.maps) {
-      const section = /\.(rodata|data|bss)(\..*)?$/.exec(handle.name)?.[0];
+      const section = /\.(rodata|data|bss|kconfig)(\..*)?$/.exec(handle.name)?.[0];
       if (section !== undefined && !definitions.has(handle.name)) {
-        sections.set(section, new GlobalData(handle, section, this.btf, options));
+        if (section !== '.kconfig') sections.set(section, new GlobalData(handle, section, this.btf, options));
         continue;
       }
       const { keyType = 0, valueType = 0 } = definitions.get(handle.name) ?? {};

@@ -15,7 +15,13 @@ export function libbpf(): Libbpf {
 
 function bindAll() {
   const lib = loadLibbpf();
-  const bind = <F>(declaration: string): F => lib.func(declaration) as unknown as F;
+  const bind = <F>(declaration: string): F => {
+    try {
+      return lib.func(declaration) as unknown as F;
+    } catch (cause) {
+      throw new Error(`Cannot use libbpf: "${declaration}" is missing, wanted libbpf >= 1.0`, { cause });
+    }
+  };
   const symbols = {
     libbpf_version_string: bind<() => string>('const char *libbpf_version_string()'),
     libbpf_num_possible_cpus: bind<() => number>('int libbpf_num_possible_cpus()'),
