@@ -27,7 +27,7 @@ export interface Answer {
 }
 
 export interface Client {
-  /** Any status; throws Failure 3 when nothing answers. */
+  /** Any status; throws Failure 3 when nothing answers, 4 when this user may not open the socket. */
   send(request: Request): Promise<Answer>;
   /** The body of a 2xx as JSON (undefined when empty); any other status is a Failure. */
   json<T>(request: Request): Promise<T>;
@@ -55,6 +55,7 @@ export function createClient(wiring: Wiring): Client {
   /** The next target is tried only when the request cannot have reached this one. */
   async function open(request: Request): Promise<IncomingMessage> {
     const tried: string[] = [];
+    let exit: 3 | 4 = 3;
     const targets = reached ? [reached] : wiring.targets;
     for (const [i, target] of targets.entries()) {
       try {
@@ -67,10 +68,12 @@ export function createClient(wiring: Wiring): Client {
         const isLast = i === targets.length - 1 || !NOT_SENT.has((error as NodeJS.ErrnoException).code ?? '');
         if (!isLast) continue;
         wiring.showCurl?.(curl(target, request));
+        if ((error as NodeJS.ErrnoException).code === 'EACCES') exit = 4;
         break;
       }
     }
-    throw new Failure(3, `cannot reach ${wiring.what}`, [...tried, ...wiring.howToStart]);
+    const help = exit === 4 ? ['hint: run it as root (sudo)'] : wiring.howToStart;
+    throw new Failure(exit, `cannot reach ${wiring.what}`, [...tried, ...help]);
   }
 
   async function send(request: Request): Promise<Answer> {

@@ -6,7 +6,7 @@ import { DELETE } from './command/delete.ts';
 import { DISCOVER } from './command/discover.ts';
 import { GET } from './command/get.ts';
 import { NOUN_COMMANDS } from './command/noun-commands.ts';
-import { FLOW_FLAGS, OBSERVE } from './command/observe.ts';
+import { OBSERVE } from './command/observe.ts';
 import { OTHER_COMMANDS } from './command/other.ts';
 import { STATUS } from './command/status.ts';
 import type { Command } from './command.ts';
@@ -19,7 +19,7 @@ export const COMMANDS: readonly Command[] = [
   APPLY,
   DELETE,
   ...NOUN_COMMANDS,
-  { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', flags: FLOW_FLAGS, examples: [] },
+  { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', examples: [] },
   ...LOCAL_COMMANDS,
   ...AGENT_COMMANDS,
   ...OTHER_COMMANDS,

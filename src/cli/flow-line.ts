@@ -1,37 +1,9 @@
 /** One flow as one line, and a lost-events marker likewise. No name is cut; what is absent is left out. */
+import type { Flow, FlowEnd } from '../api/flow.ts';
 import type { Out } from './out.ts';
 import { bytes, clock, span } from './time.ts';
 
-/** What the line reads of a Flow (API.md, "Flow"); anything may be absent. */
-export interface FlowLike {
-  readonly time?: string;
-  readonly event?: string;
-  readonly verdict?: string;
-  readonly direction?: string;
-  readonly protocol?: string;
-  readonly dropReason?: string;
-  readonly rule?: string;
-  readonly host?: string;
-  readonly source?: PeerLike;
-  readonly destination?: PeerLike;
-  readonly bytes?: { readonly sent?: number; readonly received?: number };
-  readonly durationMs?: number;
-  readonly count?: number;
-  readonly where?: string;
-  readonly provisional?: boolean;
-}
-
-export interface PeerLike {
-  readonly workload?: string;
-  readonly identity?: number;
-  readonly labels?: readonly string[];
-  readonly host?: string;
-  readonly ip?: string;
-  readonly port?: number;
-  readonly process?: { readonly pid?: number; readonly exe?: string; readonly user?: string };
-}
-
-export function flowLine(flow: FlowLike, colour: Out['colour']): string {
+export function flowLine(flow: Flow, colour: Out['colour']): string {
   const time = colour('dim', flow.time ? clock(flow.time) : '-');
   if (flow.event === 'lost')
     return `${time}  ${colour('yellow', `${flow.count ?? '?'} events lost${flow.where ? ` (${flow.where})` : ''}`)}`;
@@ -58,7 +30,7 @@ const VERDICT_COLOURS: Readonly<Record<string, 'red' | 'green' | 'yellow'>> = {
 };
 
 /** `shop/frontend 10.0.0.5:41234 (curl 812)` */
-function peer(end: PeerLike | undefined, protocol: string, colour: Out['colour']): string {
+function peer(end: FlowEnd | undefined, protocol: string, colour: Out['colour']): string {
   if (!end) return '?';
   const parts = [colour('bold', peerName(end))];
   const address = end.ip === undefined ? '' : end.ip.includes(':') && end.port !== undefined ? `[${end.ip}]` : end.ip;
@@ -76,7 +48,7 @@ function peer(end: PeerLike | undefined, protocol: string, colour: Out['colour']
 }
 
 /** The workload, else the prefix or the reserved name of the identity, else its number. */
-export function peerName(end: PeerLike): string {
+export function peerName(end: FlowEnd): string {
   if (end.workload) return end.workload;
   const label =
     end.labels?.find((text) => text.startsWith('cidr:')) ?? end.labels?.find((text) => text.startsWith('reserved:'));
@@ -99,7 +71,7 @@ const RESERVED: Readonly<Record<number, string>> = {
   10: 'world-ipv6',
 };
 
-function why(flow: FlowLike): string {
+function why(flow: Flow): string {
   const parts: string[] = [];
   if (flow.verdict !== 'FORWARDED' && flow.dropReason) parts.push(flow.dropReason);
   if (flow.rule) parts.push(`by ${flow.rule}`);

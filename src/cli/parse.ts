@@ -94,8 +94,15 @@ function findShort(word: string, known: readonly Flag[]) {
   return { flag, inline: rest === '' ? undefined : rest.replace(/^=/, '') };
 }
 
+/** Of a flag that may be repeated, also several values with commas between. */
 function toChoice(flag: Flag, value: string, name: string): string {
   if (!flag.choices) return value;
+  if (flag.many && value.includes(',')) {
+    return value
+      .split(',')
+      .map((part) => toChoice(flag, part, name))
+      .join(',');
+  }
   const choice = flag.choices.find((row) => row.toLowerCase() === value.toLowerCase());
   if (choice !== undefined) return choice;
   const near = nearest(value, flag.choices);

@@ -112,8 +112,15 @@ function mapsTitle({ hosts }: Overview, host: Host): string {
   return hosts.length === 1 ? 'maps' : `maps ${host.name}`;
 }
 
+/** The fullest first; what is nearly empty is one word. */
 function mapsLine(host: Host): string {
-  return host.status.maps.map((map) => `${map.name} ${percent(map.entries, map.maxEntries)}`).join(', ');
+  const share = (map: (typeof maps)[number]) => (map.maxEntries === 0 ? 0 : map.entries / map.maxEntries);
+  const { maps } = host.status;
+  const shown = maps.filter((map) => share(map) >= 0.01).sort((a, b) => share(b) - share(a));
+  const rest = maps.length - shown.length;
+  const parts = shown.map((map) => `${map.name} ${percent(map.entries, map.maxEntries)}`);
+  if (rest > 0) parts.push(`${shown.length === 0 ? `all ${rest}` : `${rest} others`} below 1 %`);
+  return parts.join(', ');
 }
 
 function toDoOf({ hosts, workloads, revision }: Overview, nowMs: number): string[] {

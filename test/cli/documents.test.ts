@@ -73,7 +73,7 @@ test('what cannot be read is refused by name', async ({ folder }) => {
 test('a mistake is named by file, line and column before anything is sent', async ({ folder }) => {
   const path = join(folder, 'a.yaml');
   writeFileSync(path, 'a: 1\na: 2\n');
-  assert.match(await refusal([path]), new RegExp(`"${path}" is not valid YAML\n  ${path}:2:1.*unique`));
+  assert.match(await refusal([path]), new RegExp(`"${path}" is not valid YAML\n  ${path}:2:1.*duplicate key`));
   const json = join(folder, 'a.json');
   writeFileSync(json, '{"a": 1,}');
   assert.match(await refusal([json]), new RegExp(`"${json}" is not valid JSON\n  ${json}:1:9`));

@@ -68,6 +68,11 @@ test('choices are compared without case', () => {
   assert.is(ok('observe --verdict dropped').flags.text('verdict'), 'DROPPED');
 });
 
+test('a flag that may be repeated takes several choices with commas', () => {
+  assert.equal(ok('observe --verdict dropped,audit --verdict error').flags.list('verdict'), ['DROPPED,AUDIT', 'ERROR']);
+  assert.match(refused('observe --verdict dropped,x'), /--verdict "x": allowed are/);
+});
+
 test('-f is --follow where flows are shown and --file where documents are taken', () => {
   assert.ok(ok('observe -f').flags.on('follow'));
   assert.equal(ok('apply -f a -f b').flags.list('file'), ['a', 'b']);

@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runCli } from '../../src/cli/run.ts';
 import { cli, memoryIo, type With } from './cli-run.ts';
-import { callAgentApi, REPORT, startTestServer, type TestServer } from './test-server.ts';
+import { callAgentApi, flowBatch, REPORT, startTestServer, type TestServer } from './test-server.ts';
 
 const test = suite('against a server');
 let running: TestServer;
@@ -200,11 +200,79 @@ test('completion knows the names of the server', async () => {
 test('watch shows all there is, then each change', async () => {
   const { io, ran } = memoryIo(running.env, '');
   void runCli(['get', 'workloads', '--watch'], io);
-  await until(() => ran().stdout.includes('shop/frontend'));
+  await eventually(() => ran().stdout.includes('shop/frontend'));
   await done(['workload', 'put', 'shop/late', '-l', 'app=late', '--systemd-unit', 'late.service']);
-  await until(() => /\nADDED +shop\/late/.test(ran().stdout));
+  await eventually(() => /\nADDED +shop\/late/.test(ran().stdout));
   await done(['workload', 'delete', 'shop/late']);
-  await until(() => /\nDELETED +shop\/late/.test(ran().stdout));
+  await eventually(() => /\nDELETED +shop\/late/.test(ran().stdout));
+});
+
+test('observe shows flows, lost ones too', async () => {
+  await callAgentApi(running.server, 'POST', '/v1/agent/flows', 'application/x-ndjson', flowBatch(Date.now()));
+  await eventually(async () => (await run(['observe', '-o', 'json'])).stdout.includes('"close"'));
+  const lines = (await done(['observe'])).split('\n');
+  assert.ok(
+    lines.some((line) =>
+      /DROPPED +deny +INGRESS +shop\/stranger 10\.0\.0\.5:41234 \(curl 900\) -> shop\/backend 10\.0\.0\.7:6379\/TCP +POLICY_DENIED by default deny of cnp\/shop\/backend +on web-1$/.test(
+        line,
+      ),
+    ),
+    lines.join('\n'),
+  );
+  assert.ok(
+    lines.some((line) => /3 events lost/.test(line)),
+    lines.join('\n'),
+  );
+});
+
+test('observe filters, and with -o json prints one object a line', async () => {
+  const flows = async (...filters: string[]) => {
+    const { stdout, stderr, exit } = await run(['observe', ...filters, '-o', 'json']);
+    assert.is(exit, 0, stderr);
+    const parsed = stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { event: string });
+    return parsed
+      .map((flow) => flow.event)
+      .filter((event) => event !== 'lost')
+      .join(' ');
+  };
+  assert.is(await flows('--verdict', 'dropped'), 'deny');
+  assert.is(await flows('--verdict', 'dropped,forwarded'), 'deny close');
+  assert.is(await flows('--verdict', 'dropped', '--verdict', 'forwarded'), 'deny close');
+  assert.is(await flows('--from', 'shop/frontend', '--since', '1h'), 'close');
+  assert.is(await flows('--rule', 'cnp/shop/backend', '--event', 'close'), 'close');
+  assert.is(await flows('--port', '1'), '');
+  assert.is(await flows('--last', '1', '--event', 'deny,close'), 'close');
+  assert.match(await refused(['observe', '--port', 'x'], 2), /Parameter port "x" must be a port/);
+  assert.match(await refused(['observe', '--since', 'yesterday'], 2), /since "yesterday" must be a time/);
+});
+
+test('observe -f shows flows as they come', async () => {
+  const { io, ran } = memoryIo(running.env, '');
+  void runCli(['observe', '-f', '--verdict', 'DROPPED', '-o', 'json', '--show-curl'], io);
+  await eventually(() => ran().stderr.startsWith('curl -N'));
+  await callAgentApi(running.server, 'POST', '/v1/agent/flows', 'application/x-ndjson', flowBatch(Date.now()));
+  await eventually(() => ran().stdout.includes('"deny"'));
+  assert.not(ran().stdout.includes('"close"'));
+});
+
+test('status: all is well, and then something is to be done', async () => {
+  const well = await done(['status']);
+  assert.match(well, /^web-1 +READY/);
+  assert.match(
+    well,
+    /denied 2 \(top shop\/stranger -> shop\/backend:6379, default deny of cnp\/shop\/backend\), lost events 6/,
+  );
+  assert.match(well, /not named +1 service: postern discover/);
+  const report = JSON.stringify({ ...REPORT, state: 'degraded', degraded: ['SCTP: this kernel lacks it'] });
+  await callAgentApi(running.server, 'PUT', '/v1/agent/hosts/web-1/report', 'application/json', report);
+  const { exit, stdout } = await run(['status']);
+  assert.is(exit, 1);
+  assert.match(stdout, /TO DO 1 +web-1: SCTP: this kernel lacks it/);
+  const json = JSON.parse((await run(['status', '-o', 'json'])).stdout);
+  assert.equal([json.ok, json.toDo, json.last15Minutes.lost], [false, ['web-1: SCTP: this kernel lacks it'], 6]);
 });
 
 test('delete by label asks; with --yes it does', async () => {
@@ -234,8 +302,8 @@ test('delete from files leaves nothing behind, and may be said twice', async () 
   );
 });
 
-async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setImmediate(resolve));
+async function eventually(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await new Promise((resolve) => setImmediate(resolve));
 }
 
 test.run();

@@ -85,3 +85,45 @@ export const REPORT = {
     },
   ],
 };
+
+/** A denial and the close of an allowed connection, as an agent sends them, with 3 events lost before. */
+export function flowBatch(nowMs: number): string {
+  const time = (agoMs: number) => new Date(nowMs - agoMs).toISOString();
+  const destination = {
+    workload: 'shop/backend',
+    identity: 65792,
+    labels: ['user:app=backend'],
+    ip: '10.0.0.7',
+    port: 6379,
+  };
+  const shared = { protocol: 'TCP', direction: 'INGRESS', host: 'web-1', destination };
+  const lines = [
+    { host: 'web-1', lost: 3 },
+    {
+      ...shared,
+      time: time(2000),
+      event: 'deny',
+      verdict: 'DROPPED',
+      dropReason: 'POLICY_DENIED',
+      rule: 'default deny of cnp/shop/backend',
+      source: {
+        workload: 'shop/stranger',
+        identity: 65800,
+        ip: '10.0.0.5',
+        port: 41234,
+        process: { pid: 900, exe: '/usr/bin/curl' },
+      },
+    },
+    {
+      ...shared,
+      time: time(1000),
+      event: 'close',
+      verdict: 'FORWARDED',
+      rule: 'cnp/shop/backend ingress[0]',
+      source: { workload: 'shop/frontend', identity: 65793, ip: '10.0.0.5', port: 41235 },
+      bytes: { sent: 10, received: 20 },
+      durationMs: 7,
+    },
+  ];
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+}

@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Flow } from '../../src/api/flow.ts';
 import { registration } from '../../src/cli/command/discover.ts';
 import { curl, quote, toPath } from '../../src/cli/curl.ts';
-import { type FlowLike, flowLine, peerName } from '../../src/cli/flow-line.ts';
+import { flowLine, peerName } from '../../src/cli/flow-line.ts';
 import { clauseFlags, clauseText } from '../../src/cli/match-text.ts';
 import { fieldErrorText, problemFailure, toExit } from '../../src/cli/problem.ts';
 import { alignRows, cellWidth, table } from '../../src/cli/table.ts';
@@ -161,7 +162,7 @@ test('the clock shows milliseconds, and passes on what is no time', () => {
   assert.is(clock('soon'), 'soon');
 });
 
-const FLOW: FlowLike = {
+const FLOW: Flow = {
   time: '2026-11-24T09:30:00.123456Z',
   event: 'deny',
   verdict: 'DROPPED',
@@ -210,7 +211,7 @@ test('a close says how much and how long', () => {
 
 test('lost events are shown', () => {
   assert.is(
-    flowLine({ time: FLOW.time!, event: 'lost', count: 12, where: 'ring buffer of db-1' }, plain),
+    flowLine({ time: FLOW.time, event: 'lost', count: 12, where: 'ring buffer of db-1' }, plain),
     'Nov 24 09:30:00.123  12 events lost (ring buffer of db-1)',
   );
 });

@@ -1,12 +1,15 @@
 /** `postern agent …`: the agent of this host, over its unix socket; and the commands that are the agent. */
 import type { Endpoint } from '../../api/endpoint.ts';
+import type { Flow } from '../../api/flow.ts';
 import type { Call, Command } from '../command.ts';
 import { confirm } from '../confirm.ts';
+import { Failure } from '../failure.ts';
+import { followFlows } from '../flow-read.ts';
 import { AGENT_FLAGS, runLocal, SERVER_FLAGS, STANDALONE_FLAGS } from '../local.ts';
 import { getNoun } from '../noun.ts';
 import { percent } from '../status-text.ts';
 import { alignRows, table } from '../table.ts';
-import { FLOW_FLAGS, observe } from './observe.ts';
+import { FOLLOW, LAST, printFlow, toCount } from './observe.ts';
 
 export const LOCAL_COMMANDS: readonly Command[] = [
   {
@@ -101,9 +104,10 @@ export const AGENT_COMMANDS: readonly Command[] = [
     path: ['agent', 'flows'],
     summary: 'Show the flows of this host, as its agent sees them',
     args: [],
-    flags: FLOW_FLAGS,
+    flags: [FOLLOW, LAST],
+    help: 'The agent keeps the last 4096. Filters, and what was before: postern observe.',
     examples: [['postern agent flows -f', 'also when the server is away']],
-    run: (call) => observe(call.agent, call),
+    run: showFlows,
   },
   {
     path: ['agent', 'detach'],
@@ -121,6 +125,18 @@ export const AGENT_COMMANDS: readonly Command[] = [
     },
   },
 ];
+
+async function showFlows(call: Call): Promise<number> {
+  const query = [['last', String(toCount(call.text('last')) ?? (call.on('follow') ? 0 : 20))]] as const;
+  if (call.on('follow')) {
+    for await (const flow of followFlows(call.agent, query)) await printFlow(call, flow);
+    throw new Failure(3, 'the agent ended the stream');
+  }
+  const { items } = await call.agent.json<{ items: Flow[] }>({ method: 'GET', path: '/v1/flows', query });
+  for (const flow of items) await printFlow(call, flow);
+  if (items.length === 0) call.out.note('no flows yet');
+  return 0;
+}
 
 interface MapFill {
   readonly name: string;

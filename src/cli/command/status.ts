@@ -7,6 +7,7 @@ import type { Policy } from '../../api/policy.ts';
 import type { Workload } from '../../api/workload.ts';
 import type { Client } from '../client.ts';
 import type { Call, Command } from '../command.ts';
+import { readFlows } from '../flow-read.ts';
 import { WATCH } from '../global-flags.ts';
 import { FLOW_LIMIT, type Overview, statusText } from '../status-text.ts';
 import { listAll } from '../watch.ts';
@@ -61,9 +62,9 @@ async function loadOverview(server: Client): Promise<Overview> {
     list<Policy>('/v1/policies'),
     list<Host>('/v1/hosts'),
     list<Discovered>('/v1/discover'),
-    loadFlows(server, 'verdict', 'DROPPED'),
-    loadFlows(server, 'verdict', 'AUDIT'),
-    loadFlows(server, 'event', 'lost'),
+    loadFlows(server, 'DROPPED'),
+    loadFlows(server, 'AUDIT'),
+    countLost(server),
   ]);
   return {
     revision: Math.max(workloads.revision, policies.revision),
@@ -73,18 +74,28 @@ async function loadOverview(server: Client): Promise<Overview> {
     unclaimed: discovered.items.length,
     dropped,
     audited,
-    lost: lost.reduce((sum, flow) => sum + (flow.count ?? 0), 0),
+    lost,
   };
 }
 
-async function loadFlows(server: Client, filter: string, value: string): Promise<Flow[]> {
-  const flows: Flow[] = [];
+/** A filter never hides lost events: they are taken out here, and counted by themselves. */
+async function loadFlows(server: Client, verdict: string): Promise<Flow[]> {
   const query = [
-    [filter, value],
+    ['verdict', verdict],
     ['since', '15m'],
-    ['last', String(FLOW_LIMIT)],
   ] as const;
-  const request = { method: 'GET', path: '/v1/flows', query, headers: { accept: 'application/x-ndjson' } } as const;
-  for await (const line of server.lines(request)) flows.push(JSON.parse(line) as Flow);
-  return flows;
+  const { flows } = await readFlows(server, query, FLOW_LIMIT);
+  return flows.filter((flow) => flow.event !== 'lost');
+}
+
+async function countLost(server: Client): Promise<number> {
+  const { flows } = await readFlows(
+    server,
+    [
+      ['event', 'lost'],
+      ['since', '15m'],
+    ],
+    FLOW_LIMIT,
+  );
+  return flows.reduce((sum, flow) => sum + (flow.count ?? 0), 0);
 }
