@@ -74,7 +74,7 @@ function byProcess(service: Service, all: readonly Service[]): Draft {
   if (isAlone) return { match: { systemdUnit: unit.name }, name: unitName(unit.name), confidence: 1, notes: [] };
   const args = tellingArgs(service, all);
   const process = describe(main, args);
-  const name = [baseName(main), ...args.slice(0, 1).map(tail)].join('-');
+  const name = nameOf(main, args);
   if (isUnit)
     return {
       match: { systemdUnit: unit.name, process },
@@ -135,9 +135,19 @@ function weight(arg: string): number {
   return (arg.includes('=') ? 2 : 0) + (arg.includes('/') ? 1 : 0);
 }
 
-function baseName({ exe, args }: HostProcess): string {
-  const script = scriptOf({ ...(exe === undefined ? {} : { exe }), args });
-  const base = isInterpreter(exe) && script !== undefined ? tail(script) : (exe ?? args[0] ?? '').split('/').at(-1)!;
+/** The program, and what tells this instance from its like: `worker`, `java-tc1`, `orders` of orders.jar. */
+function nameOf(main: HostProcess, args: readonly string[]): string {
+  const script = scriptOf(main);
+  const differing = args.find((arg) => arg !== script);
+  const mainClass = isJava(main.exe) && !script?.endsWith('.jar') ? script?.split('.').at(-1) : undefined;
+  const suffix = differing === undefined ? mainClass : tail(differing);
+  return suffix === undefined ? baseName(main) : `${baseName(main)}-${suffix}`;
+}
+
+function baseName(main: HostProcess): string {
+  const script = scriptOf(main);
+  const isNamedByScript = script !== undefined && (isInterpreter(main.exe) || script.endsWith('.jar'));
+  const base = isNamedByScript ? tail(script) : tail(main.exe ?? main.args[0] ?? '');
   return base.replace(/\.(py|js|mjs|cjs|ts|pl|rb|sh|php|jar)$/, '') || 'service';
 }
 

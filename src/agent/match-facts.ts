@@ -1,4 +1,4 @@
-import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Glob, type GlobToken, globLiteral, globMatches, toGlob } from '../core/glob.ts';
 import type { MatchFacts } from '../core/match-program.ts';
@@ -29,7 +29,10 @@ export function loadMatchFacts(
   return { uids, paths, untrusted };
 }
 
-/** Regular files that the pattern names, resolved, sorted, without doubles. `**` looks 8 folders deep. */
+/**
+ * Regular files that the pattern names, resolved, sorted, without doubles. `**` looks 8 folders deep and at 20,000 names,
+ * and what it found holds for a minute: it is asked for every 2 s.
+ */
 export function expandPath(glob: Glob, limit = 4096): string[] {
   const parts = splitPath(glob.tokens);
   let folders: string[] = ['/'];
@@ -41,7 +44,7 @@ export function expandPath(glob: Glob, limit = 4096): string[] {
     const next: string[] = [];
     for (const folder of folders) {
       if (literal !== undefined) next.push(join(folder, literal));
-      else if (deep) next.push(...walk(folder, DEEP, limit));
+      else if (deep) next.push(...walk(folder, glob));
       else
         next.push(
           ...list(folder)
@@ -51,14 +54,14 @@ export function expandPath(glob: Glob, limit = 4096): string[] {
       if (next.length >= limit) break;
     }
     folders = next.slice(0, limit);
-    // What "**" may stand for crosses folders, so the whole path is held against the whole pattern instead.
-    if (deep) return resolveFiles(folders.filter((path) => globMatches(glob, path)));
+    if (deep) return resolveFiles(folders);
     if (!isLast) folders = folders.filter((path) => isKind(path, 'folder'));
   }
   return resolveFiles(folders);
 }
 
 const DEEP = 8;
+const WALKED = 20_000;
 
 /** Can somebody else than its owner or root change what runs under this path? */
 function isReplaceable(path: string): boolean {
@@ -81,20 +84,37 @@ function splitPath(tokens: readonly GlobToken[]): GlobToken[][] {
   return parts.filter((part) => part.length > 0);
 }
 
-function walk(folder: string, depth: number, limit: number): string[] {
-  const found: string[] = [];
-  const work = [{ folder, depth }];
-  for (let next = work.pop(); next !== undefined && found.length < limit; next = work.pop()) {
-    for (const name of list(next.folder)) {
-      const path = join(next.folder, name);
-      if (isKind(path, 'folder')) {
+/** What "**" stands for crosses folders, so whole paths are held against the whole pattern. */
+function walk(top: string, glob: Glob): string[] {
+  const key = `${top} ${glob.source}`;
+  const known = walked.get(key);
+  if (known !== undefined && performance.now() - known.at < 60_000) return known.files;
+  const files: string[] = [];
+  const work = [{ folder: top, depth: DEEP }];
+  let left = WALKED;
+  for (let next = work.shift(); next !== undefined && left > 0; next = work.shift()) {
+    for (const entry of listEntries(next.folder)) {
+      left--;
+      const path = join(next.folder, entry.name);
+      if (entry.isDirectory()) {
         if (next.depth > 0) work.push({ folder: path, depth: next.depth - 1 });
-      } else {
-        found.push(path);
+      } else if (globMatches(glob, path)) {
+        files.push(path);
       }
     }
   }
-  return found;
+  walked.set(key, { files, at: performance.now() });
+  return files;
+}
+
+const walked = new Map<string, { files: string[]; at: number }>();
+
+function listEntries(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
 }
 
 function resolveFiles(paths: readonly string[]): string[] {

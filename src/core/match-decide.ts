@@ -35,6 +35,11 @@ export interface ProcessFacts {
   readonly cgroup: string;
   readonly listening?: readonly ListeningSocket[];
   readonly inherited?: InheritedLabel;
+  /**
+   * Rank of the clause that the process met at its exec, where that was seen (`clauseNow`): it is met still, whatever
+   * arguments and user look like by now. A daemon rewrites its arguments (setproctitle) and gives up root.
+   */
+  readonly metAtExec?: number;
 }
 
 export interface InheritedLabel {
@@ -102,6 +107,9 @@ function readingsOf(program: MatchProgram): readonly Reading[] {
 }
 
 function meet({ program, clause }: Reading, facts: ProcessFacts, chain: readonly string[]): Met | undefined {
+  const here = trimCgroup(facts.cgroup);
+  if (program.rank === facts.metAtExec && program.kind === 'exec')
+    return { clause: program, origin: 'exec', gainedIn: here };
   if (program.uid !== undefined && program.uid !== facts.uid) return undefined;
   if (clause.exe !== undefined && !exeMatches(program, clause, facts.exe)) return undefined;
   if (!argsMatch(clause.args, facts.args)) return undefined;
@@ -109,7 +117,6 @@ function meet({ program, clause }: Reading, facts: ProcessFacts, chain: readonly
   const placed = clause.unit !== undefined || clause.cgroup !== undefined;
   const gained = placed ? gainedAt(clause, chain) : undefined;
   if (placed && gained === undefined) return undefined;
-  const here = trimCgroup(facts.cgroup);
   if (program.kind === 'exec') return { clause: program, origin: 'exec', gainedIn: here };
   if (program.listen !== undefined) return { clause: program, origin: 'listen', gainedIn: here };
   return { clause: program, origin: 'cgroup', gainedIn: gained ?? here };

@@ -91,6 +91,14 @@ export function allClauses(program: MatchProgram): ProgramClause[] {
   return [...byRank.values()].sort((a, b) => b.rank - a.rank);
 }
 
+/** The same claim (workload and what it says, wherever it stands in the list) in another program; undefined = it is gone. */
+export function clauseNow(program: MatchProgram, clause: ProgramClause): ProgramClause | undefined {
+  const source = JSON.stringify(clause.source);
+  const isSame = (other: ProgramClause): boolean =>
+    other.workload === clause.workload && JSON.stringify(other.source) === source;
+  return program.clauses.find(isSame) ?? program.late.find(isSame);
+}
+
 interface Entry {
   readonly workload: string;
   readonly identity: number;

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DEFAULT_GATEWAYS } from '../../src/core/gateways.ts';
 import { decideProcess, type InheritedLabel, type ProcessFacts } from '../../src/core/match-decide.ts';
-import { compileMatch, type MatchProgram } from '../../src/core/match-program.ts';
+import { clauseNow, compileMatch, type MatchProgram } from '../../src/core/match-program.ts';
 import { decideTree, type TreeProcess } from '../../src/core/match-tree.ts';
 import type { MatchClause } from '../../src/core/workload.ts';
 import { FACTS, program, registered, UIDS } from './match-world.ts';
@@ -392,6 +392,19 @@ test('a login shell is not sshd, and a job that a labelled daemon starts is the 
     60: 'app/own',
     70: 'app/own',
   });
+});
+
+test('what a process met at its exec it meets still, after it rewrote its arguments and gave up root', () => {
+  const clause: MatchClause = { process: { exe: '/usr/sbin/haproxy', user: 'root', args: ['-f'] } };
+  const before = program({ 'n/lb': clause });
+  const known = before.clauses[0]!;
+  const now = program({ 'n/other': { systemdUnit: 'x.service' }, 'n/lb': [{ systemdUnit: 'y.service' }, clause] });
+  const rank = clauseNow(now, known)!.rank;
+  const looks = facts({ exe: '/usr/sbin/haproxy', user: 'app', args: ['haproxy: worker'] });
+  assert.is(decideProcess(now, looks).clause, undefined);
+  assert.is(decideProcess(now, { ...looks, metAtExec: rank }).clause?.workload, 'n/lb');
+  const changed = program({ 'n/lb': { process: { exe: '/usr/sbin/haproxy', user: 'root' } } });
+  assert.is(clauseNow(changed, known), undefined);
 });
 
 test('a loop of parents ends', () => {
