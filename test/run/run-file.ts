@@ -34,7 +34,13 @@ export async function runFile({ root, path }: RunFile): Promise<FileResult> {
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0', POSTERN_TEST_RUN: testMarker(path) },
+    env: {
+      ...process.env,
+      NO_COLOR: '1',
+      FORCE_COLOR: '0',
+      NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'postern'),
+      POSTERN_TEST_RUN: testMarker(path),
+    },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
