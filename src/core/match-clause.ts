@@ -91,10 +91,13 @@ export function gainedAt(clause: Clause, chain: readonly string[]): string | und
   return undefined;
 }
 
-export function argsMatch(patterns: readonly ArgPattern[], args: readonly string[]): boolean {
-  return patterns.every((pattern) =>
-    args.some((arg) => (pattern.prefix ? arg.startsWith(pattern.text) : arg === pattern.text)),
-  );
+export function argsMatch(patterns: readonly ArgPattern[], args: ReadonlySet<string>): boolean {
+  return patterns.every(({ text, prefix }) => (prefix ? anyStartsWith(args, text) : args.has(text)));
+}
+
+function anyStartsWith(args: ReadonlySet<string>, text: string): boolean {
+  for (const arg of args) if (arg.startsWith(text)) return true;
+  return false;
 }
 
 export function anyListenMatches(patterns: readonly ListenPattern[], sockets: readonly ListeningSocket[]): boolean {

@@ -6,11 +6,11 @@ import {
   cgroupChain,
   gainedAt,
   type ListeningSocket,
-  toClause,
   trimCgroup,
 } from './match-clause.ts';
+import { indexOf, type MatchIndex } from './match-index.ts';
 import { decidingField, type PrecedenceField } from './match-precedence.ts';
-import { allClauses, type MatchProgram, type ProgramClause } from './match-program.ts';
+import type { MatchProgram, ProgramClause } from './match-program.ts';
 
 /**
  * Which workload a process is, in plain TypeScript: the reference for what the kernel decides at cgroup_mkdir, exec and
@@ -69,19 +69,15 @@ export interface Beaten {
 }
 
 export function decideProcess(program: MatchProgram, facts: ProcessFacts): Decision {
-  const readings = readingsOf(program);
+  const index = indexOf(program);
+  const here = trimCgroup(facts.cgroup);
   const chain = cgroupChain(facts.cgroup);
-  const met = readings.flatMap((reading) => meet(reading, facts, chain) ?? []);
-  const inherited = inheritedMatch(readings, facts, chain);
+  const met = allMet(index, facts, here, chain);
+  const inherited = inheritedMatch(index, facts, chain);
   const winner = inherited === undefined ? met[0] : (met.find((own) => replaces(own, inherited)) ?? inherited);
-  if (winner === undefined) return { origin: 'cgroup', gainedIn: trimCgroup(facts.cgroup), beats: [] };
+  if (winner === undefined) return { origin: 'cgroup', gainedIn: here, beats: [] };
   const others = inherited === undefined ? met : [inherited, ...met];
-  return {
-    clause: winner.clause,
-    origin: winner.origin,
-    gainedIn: winner.gainedIn,
-    beats: beaten(winner, others),
-  };
+  return { clause: winner.clause, origin: winner.origin, gainedIn: winner.gainedIn, beats: beaten(winner, others) };
 }
 
 interface Met {
@@ -90,36 +86,33 @@ interface Met {
   readonly gainedIn: string;
 }
 
-interface Reading {
-  readonly program: ProgramClause;
-  readonly clause: Clause;
+/** Every clause that the process itself meets, larger rank first. */
+function allMet(index: MatchIndex, facts: ProcessFacts, here: string, chain: readonly string[]): Met[] {
+  const args = new Set(facts.args);
+  const met: Met[] = index
+    .inCgroup(here, chain)
+    .map(({ program, gainedIn }) => ({ clause: program, origin: 'cgroup', gainedIn }));
+  for (const { program, clause } of index.candidates(facts.exe, (facts.listening?.length ?? 0) > 0)) {
+    if (program.rank === facts.metAtExec || !holds(program, clause, facts, args, chain)) continue;
+    met.push({ clause: program, origin: program.kind === 'exec' ? 'exec' : 'listen', gainedIn: here });
+  }
+  const before = facts.metAtExec === undefined ? undefined : index.byRank.get(facts.metAtExec)?.program;
+  if (before?.kind === 'exec') met.push({ clause: before, origin: 'exec', gainedIn: here });
+  return met.sort((a, b) => b.clause.rank - a.clause.rank);
 }
 
-const cache = new WeakMap<MatchProgram, readonly Reading[]>();
-
-/** Larger rank first. */
-function readingsOf(program: MatchProgram): readonly Reading[] {
-  const known = cache.get(program);
-  if (known !== undefined) return known;
-  const readings = allClauses(program).map((clause) => ({ program: clause, clause: toClause(clause.source) }));
-  cache.set(program, readings);
-  return readings;
-}
-
-function meet({ program, clause }: Reading, facts: ProcessFacts, chain: readonly string[]): Met | undefined {
-  const here = trimCgroup(facts.cgroup);
-  if (program.rank === facts.metAtExec && program.kind === 'exec')
-    return { clause: program, origin: 'exec', gainedIn: here };
-  if (program.uid !== undefined && program.uid !== facts.uid) return undefined;
-  if (clause.exe !== undefined && !exeMatches(program, clause, facts.exe)) return undefined;
-  if (!argsMatch(clause.args, facts.args)) return undefined;
-  if (clause.listen.length > 0 && !anyListenMatches(clause.listen, facts.listening ?? [])) return undefined;
-  const placed = clause.unit !== undefined || clause.cgroup !== undefined;
-  const gained = placed ? gainedAt(clause, chain) : undefined;
-  if (placed && gained === undefined) return undefined;
-  if (program.kind === 'exec') return { clause: program, origin: 'exec', gainedIn: here };
-  if (program.listen !== undefined) return { clause: program, origin: 'listen', gainedIn: here };
-  return { clause: program, origin: 'cgroup', gainedIn: gained ?? here };
+function holds(
+  program: ProgramClause,
+  clause: Clause,
+  facts: ProcessFacts,
+  args: ReadonlySet<string>,
+  chain: readonly string[],
+): boolean {
+  if (program.uid !== undefined && program.uid !== facts.uid) return false;
+  if (!argsMatch(clause.args, args)) return false;
+  if (clause.exe !== undefined && !exeMatches(program, clause, facts.exe)) return false;
+  if (clause.listen.length > 0 && !anyListenMatches(clause.listen, facts.listening ?? [])) return false;
+  return (clause.unit === undefined && clause.cgroup === undefined) || gainedAt(clause, chain) !== undefined;
 }
 
 /** The file that the pattern names now (a symbolic link resolved), or one that has come since. */
@@ -129,9 +122,9 @@ function exeMatches(program: ProgramClause, clause: Clause, exe: string | undefi
   return program.grade === 'late' && globMatches(clause.exe!, exe);
 }
 
-function inheritedMatch(readings: readonly Reading[], facts: ProcessFacts, chain: readonly string[]): Met | undefined {
+function inheritedMatch(index: MatchIndex, facts: ProcessFacts, chain: readonly string[]): Met | undefined {
   const { inherited } = facts;
-  const clause = inherited && readings.find((reading) => reading.program.rank === inherited.rank)?.program;
+  const clause = inherited && index.byRank.get(inherited.rank)?.program;
   if (inherited === undefined || clause === undefined) return undefined;
   const gainedIn = trimCgroup(inherited.gainedIn);
   if (inherited.origin === 'cgroup' && chain.includes(gainedIn)) return undefined;

@@ -24,16 +24,18 @@ export function decideTree(
 ): ReadonlyMap<number, TreeDecision> {
   const byPid = new Map(processes.map((process) => [process.pid, process]));
   const decided = new Map<number, TreeDecision>();
+  // A loop of parents (pid reuse during the scan) ends at the one that is being decided.
+  const open = new Set<number>();
   const decide = (process: TreeProcess): TreeDecision => {
     const known = decided.get(process.pid);
     if (known !== undefined) return known;
-    // A loop of parents (pid reuse during the scan) ends here: the process counts as its own root.
-    decided.set(process.pid, { ...decideProcess(program, process), gainedBy: process.pid });
-    const parent = byPid.get(process.ppid);
+    open.add(process.pid);
+    const parent = open.has(process.ppid) ? undefined : byPid.get(process.ppid);
     const from = parent && decide(parent);
     const inherited = parent && from && handedOn(from, parent, isGateway);
     const own = decideProcess(program, inherited ? { ...process, inherited } : process);
     const decision = { ...own, gainedBy: own.origin === 'inherited' && from ? from.gainedBy : process.pid };
+    open.delete(process.pid);
     decided.set(process.pid, decision);
     return decision;
   };
