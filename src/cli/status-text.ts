@@ -41,7 +41,7 @@ export function statusText(overview: Overview, nowMs: number, colour: Out['colou
     ['15 min', flowLine15(overview)],
     ...overview.hosts
       .filter((host) => host.status.maps.length > 0)
-      .map((host) => [mapsTitle(overview, host), mapsLine(host)]),
+      .map((host) => [mapsTitle(overview, host), mapsText(host.status.maps)]),
     ...toDo.map((text, i) => [colour('yellow', `TO DO ${i + 1}`), text]),
   ];
   return { text: [...hostLines(overview, toDo.length, nowMs, colour), ...alignRows(rows)].join('\n'), toDo };
@@ -113,15 +113,16 @@ function mapsTitle({ hosts }: Overview, host: Host): string {
 }
 
 /** The fullest first; what is nearly empty is one word. */
-function mapsLine(host: Host): string {
-  const share = (map: (typeof maps)[number]) => (map.maxEntries === 0 ? 0 : map.entries / map.maxEntries);
-  const { maps } = host.status;
+export function mapsText(maps: readonly Pick<MapFill, 'name' | 'entries' | 'maxEntries'>[]): string {
+  const share = ({ entries, maxEntries }: (typeof maps)[number]) => (maxEntries === 0 ? 0 : entries / maxEntries);
   const shown = maps.filter((map) => share(map) >= 0.01).sort((a, b) => share(b) - share(a));
   const rest = maps.length - shown.length;
   const parts = shown.map((map) => `${map.name} ${percent(map.entries, map.maxEntries)}`);
   if (rest > 0) parts.push(`${shown.length === 0 ? `all ${rest}` : `${rest} others`} below 1 %`);
   return parts.join(', ');
 }
+
+type MapFill = Host['status']['maps'][number];
 
 function toDoOf({ hosts, workloads, revision }: Overview, nowMs: number): string[] {
   const toDo: string[] = [];

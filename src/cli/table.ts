@@ -3,9 +3,11 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return alignRows([header, ...rows]).join('\n');
 }
 
-/** One line per row; cells of a column begin below each other, two spaces apart; the last cell is not padded. */
-export function alignRows(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = [];
+/**
+ * One line per row; cells of a column begin below each other, two spaces apart; the last cell is not padded.
+ * `widths` is what earlier rows needed, and grows: rows that come one by one line up with those before.
+ */
+export function alignRows(rows: readonly (readonly string[])[], widths: number[] = []): string[] {
   for (const row of rows) {
     row.slice(0, -1).forEach((cell, i) => {
       widths[i] = Math.max(widths[i] ?? 0, cellWidth(cell));

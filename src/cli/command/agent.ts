@@ -7,7 +7,7 @@ import { Failure } from '../failure.ts';
 import { followFlows } from '../flow-read.ts';
 import { AGENT_FLAGS, runLocal, SERVER_FLAGS, STANDALONE_FLAGS } from '../local.ts';
 import { getNoun } from '../noun.ts';
-import { percent } from '../status-text.ts';
+import { mapsText, percent } from '../status-text.ts';
 import { alignRows, table } from '../table.ts';
 import { FOLLOW, LAST, printFlow, toCount } from './observe.ts';
 
@@ -120,6 +120,9 @@ export const AGENT_COMMANDS: readonly Command[] = [
     help: 'Needs root. Nothing is enforced or seen on this host until an agent runs again. Stop the agent first: it would attach anew.',
     examples: [['sudo postern agent detach --yes', 'without a question']],
     run: async (call) => {
+      // To others the pins are invisible: "nothing is pinned" would be a lie.
+      if (process.geteuid?.() !== 0)
+        throw new Failure(4, 'postern agent detach needs root', ['hint: sudo postern agent detach --yes']);
       await confirm(call, 'take every Postern program out of the kernel of this host? Nothing will be enforced.');
       return runLocal('agent detach', call);
     },
@@ -149,15 +152,20 @@ interface MapFill {
 export interface AgentStatus {
   readonly degraded?: readonly string[];
   readonly maps?: readonly MapFill[];
+  readonly counters?: Readonly<Record<string, number>>;
   readonly [field: string]: unknown;
 }
 
 /** Every field that says something in one line; nested ones as `name: key value, key value`. */
 export function agentStatusText(status: AgentStatus): string {
-  const { degraded = [], maps = [], endpoints: _, discover: __, ...rest } = status;
-  const rows = Object.entries(rest).map(([name, value]) => [`${words(name)}:`, oneLine(value)]);
-  if (maps.length > 0)
-    rows.push(['maps:', maps.map((map) => `${map.name} ${percent(map.entries, map.maxEntries)}`).join(', ')]);
+  const { degraded = [], maps = [], counters = {}, ...rest } = status;
+  // Most counters count what must not happen.
+  const counted = Object.fromEntries(Object.entries(counters).filter(([, count]) => count > 0));
+  const rows = Object.entries({ ...rest, counters: counted }).map(([name, value]) => [
+    `${words(name)}:`,
+    oneLine(value),
+  ]);
+  if (maps.length > 0) rows.push(['maps:', mapsText(maps)]);
   rows.push(...(degraded.length === 0 ? [['degraded:', 'no']] : degraded.map((reason) => ['degraded:', reason])));
   return alignRows(rows).join('\n');
 }

@@ -87,7 +87,7 @@ export async function listObjects(noun: Noun, call: Call): Promise<number> {
   if (call.on('watch')) return watchObjects(noun, query, call);
   const { items, revision } = await listAll<never>(call.server, noun.path, query);
   if (call.out.format !== 'table') await call.out.value({ items, revision });
-  else if (items.length > 0) await call.out.print(rows(noun, items));
+  else if (items.length > 0) await call.out.print(table(titles(noun), toCells(noun, items)));
   else
     call.out.note(query.length > 0 ? `no ${noun.plural} like that` : `no ${noun.plural} yet${NEXT[noun.word] ?? ''}`);
   return 0;
@@ -126,15 +126,21 @@ async function findObject(noun: Noun, ref: string, call: Call): Promise<never> {
 
 async function watchObjects(noun: Noun, query: readonly (readonly [string, string])[], call: Call): Promise<never> {
   const { out } = call;
+  const widths: number[] = [];
   const print = (type: string, objects: readonly never[]) => {
     if (out.format === 'json') return objects.map((object) => JSON.stringify({ type, object })).join('\n');
     if (out.format === 'yaml') return objects.map((object) => `---\n${yamlText({ type, object })}`).join('\n');
-    return objects.map((object) => `${type.padEnd(8)}  ${rows(noun, [object], false)}`).join('\n');
+    return alignRows(
+      toCells(noun, objects).map((cells) => [type, ...cells]),
+      widths,
+    ).join('\n');
   };
   return watch<never>(call.server, noun.path, query, {
     onList: async (items) => {
-      if (out.format === 'table' && items.length > 0) await out.print(rows(noun, items));
-      else if (items.length > 0) await out.print(print('ADDED', items));
+      if (items.length === 0) return out.note(`no ${noun.plural} yet; watching`);
+      if (out.format !== 'table') return out.print(print('ADDED', items));
+      const rows = [['EVENT', ...titles(noun)], ...toCells(noun, items).map((cells) => ['ADDED', ...cells])];
+      return out.print(alignRows(rows, widths).join('\n'));
     },
     onEvent: (event) => out.print(print(event.type, [event.object])),
   });
@@ -161,16 +167,14 @@ const PARAMETERS = [
   ['workload', 'workload'],
 ] as const;
 
-function rows(noun: Noun, objects: readonly never[], withHeader = true): string {
+function toCells(noun: Noun, objects: readonly never[]): string[][] {
   const nowMs = Date.now();
   const columns = noun.columns.filter((column) => !column.card);
-  const cells = objects.map((object) => columns.map((column) => column.cell(object, nowMs)));
-  return withHeader
-    ? table(
-        columns.map((column) => column.title),
-        cells,
-      )
-    : alignRows(cells).join('\n');
+  return objects.map((object) => columns.map((column) => column.cell(object, nowMs)));
+}
+
+function titles(noun: Noun): string[] {
+  return noun.columns.filter((column) => !column.card).map((column) => column.title);
 }
 
 function card(noun: Noun, object: never): string {

@@ -41,7 +41,8 @@ export async function putObject(noun: Noun, call: Call): Promise<number> {
   await call.out.print(`${noun.word} ${ref} ${donePart(answer.status === 201, call.on('dry-run'), object)}`);
   for (const line of planLines(object.plan)) await call.out.print(line);
   for (const warning of object.status?.warnings ?? []) call.out.note(`warning: ${warning}`);
-  if (object.status?.hint) call.out.note(`hint: ${object.status.hint}`);
+  const hint = hintOf(noun, ref, object);
+  if (hint) call.out.note(`hint: ${hint}`);
   return 0;
 }
 
@@ -51,9 +52,19 @@ function donePart(isNew: boolean, isDryRun: boolean, { meta }: PutAnswer): strin
   return `${isNew ? 'created' : 'is up to date'}, revision ${meta?.revision ?? '?'}`;
 }
 
+/** What a registration matches is not known yet when it is answered: the agents look first. */
+function hintOf(noun: Noun, ref: string, { status }: PutAnswer): string | undefined {
+  if (noun.word !== 'workload' || status?.spoofable) return status?.hint;
+  return `what it matches: postern get endpoints --workload ${ref}`;
+}
+
 interface PutAnswer {
   readonly meta?: { readonly revision?: number };
-  readonly status?: { readonly hint?: string; readonly warnings?: readonly string[] };
+  readonly status?: {
+    readonly hint?: string;
+    readonly spoofable?: string | null;
+    readonly warnings?: readonly string[];
+  };
   readonly plan?: unknown;
 }
 
