@@ -98,6 +98,30 @@ function define(): void {
     assert.match(object.loadLog, /processed \d+ insns/);
     object.close();
   });
+  test('loading off the event loop lets it run and reports the same errors', async () => {
+    const object = BpfObject.open(compile('all'));
+    let turns = 0;
+    const count = setInterval(() => turns++);
+    const loading = object.loadAsync();
+    assert.throws(() => object.close(), /is being loaded/);
+    assert.is(await loading, object);
+    clearInterval(count);
+    assert.ok(turns > 0);
+    assert.is(object.program('pass').testRun({ dataIn: Buffer.alloc(64) }).retval, 2);
+    object.close();
+  });
+  test('two asynchronous loads keep their logs apart, from each other and from a synchronous one', async () => {
+    const [bad, good] = [BpfObject.open(compile('rejected')), BpfObject.open(compile('all'), { kernelLogLevel: 1 })];
+    const both = Promise.allSettled([bad.loadAsync(), good.loadAsync()]);
+    assert.is(rejection().program, 'unchecked');
+    const [failed, loaded] = await both;
+    assert.is(failed.status === 'rejected' && failed.reason.program, 'unchecked');
+    assert.is(loaded.status, 'fulfilled');
+    assert.match(good.loadLog, /'each_socket': -- BEGIN PROG LOAD LOG --/);
+    assert.not.match(good.loadLog, /unchecked/);
+    bad.close();
+    good.close();
+  });
   test('a finished worker leaves no print callback behind', async () => {
     const file = `${scratch()}/worker.mjs`;
     const index = new URL('../src/index.ts', import.meta.url).href;

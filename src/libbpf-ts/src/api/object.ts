@@ -115,10 +115,12 @@ export class BpfObject<S extends ObjectShape = AnyShape> implements Disposable {
 
   /** Creates the maps and loads the programs. Throws BpfVerifierError (a program was rejected) or BpfError. */
   load(): this {
-    this.#log = this.#handle.load();
-    for (const [map, handle] of this.#definitions) if (handle.fd >= 0) map.attachLoaded(handle.fd);
-    for (const section of this.#sections) section.publish();
-    return this;
+    return this.#loaded(this.#handle.load());
+  }
+
+  /** `load()` on a thread of libuv's pool: the event loop goes on. Until it settles the object cannot be used or closed. */
+  async loadAsync(): Promise<this> {
+    return this.#loaded(await this.#handle.loadAsync());
   }
 
   /** libbpf's and the verifier's log of a successful load with `kernelLogLevel` > 0. */
@@ -128,6 +130,7 @@ export class BpfObject<S extends ObjectShape = AnyShape> implements Disposable {
 
   /** Closes all fds. What is pinned or attached stays. */
   close(): void {
+    this.#handle.requireIdle();
     for (const section of this.#sections) section.close();
     for (const map of this.maps.values()) map.detachClosed();
     this.#handle.close();
@@ -135,6 +138,13 @@ export class BpfObject<S extends ObjectShape = AnyShape> implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #loaded(log: string): this {
+    this.#log = log;
+    for (const [map, handle] of this.#definitions) if (handle.fd >= 0) map.attachLoaded(handle.fd);
+    for (const section of this.#sections) section.publish();
+    return this;
   }
 }
 

@@ -10,23 +10,58 @@ import { libc } from './libc.ts';
 const WARN = 0;
 const DEBUG = 2;
 
-let lines: string[] = [];
-let lowest = WARN;
+interface Sink {
+  readonly lines: string[];
+  readonly lowest: number;
+}
+
+/** Where messages go now. Undefined: the callback is not installed. */
+let sink: Sink | undefined;
 let callback: Pointer | undefined;
+let queue: Promise<unknown> = Promise.resolve();
 
 /** Runs `call`; `errno` is its errno (pointer functions return NULL + errno), `log` what libbpf printed. */
 export function captured<T>(call: () => T, verbose = false): { value: T; errno: number; log: string } {
-  const { libbpf_set_print } = libbpf();
-  lines = [];
-  lowest = verbose ? DEBUG : WARN;
-  libbpf_set_print(printCallback());
+  // Messages of an asynchronous call reach this thread between turns of the event loop, never in here.
+  const outer = sink;
+  const own = install(verbose);
   try {
     const value = call();
-    return { value, errno: koffi.errno(), log: lines.join('') };
+    return { value, errno: koffi.errno(), log: own.lines.join('') };
   } finally {
-    libbpf_set_print(null);
-    lines = [];
+    restore(outer);
   }
+}
+
+/** The same for a call on a thread of libuv's pool. One at a time: the callback cannot tell two calls apart. */
+export function capturedAsync<T>(
+  call: (done: (error: unknown, value: T) => void) => void,
+  verbose = false,
+): Promise<{ value: T; log: string }> {
+  const run = (): Promise<{ value: T; log: string }> =>
+    new Promise((resolve, reject) => {
+      const own = install(verbose);
+      call((error, value) => {
+        restore(undefined);
+        if (error) reject(error);
+        else resolve({ value, log: own.lines.join('') });
+      });
+    });
+  const result = queue.then(run);
+  queue = result.catch(() => {});
+  return result;
+}
+
+function install(verbose: boolean): Sink {
+  const own = { lines: [], lowest: verbose ? DEBUG : WARN };
+  sink = own;
+  libbpf().libbpf_set_print(printCallback());
+  return own;
+}
+
+function restore(outer: Sink | undefined): void {
+  sink = outer;
+  if (outer === undefined) libbpf().libbpf_set_print(null);
 }
 
 function printCallback(): Pointer {
@@ -39,13 +74,13 @@ function printCallback(): Pointer {
 
 /** The verifier's log is one message of up to megabytes: vasprintf has no limit. */
 function print(level: number, format: Pointer, args: Pointer): number {
-  if (level > lowest) return 0;
+  if (sink === undefined || level > sink.lowest) return 0;
   const errno = koffi.errno();
   const out: [Pointer | null] = [null];
   const length = libc.vasprintf(out, format, args);
   const text = out[0];
   if (length >= 0 && text !== null) {
-    lines.push(koffi.decode.string(text, length));
+    sink.lines.push(koffi.decode.string(text, length));
     libc.free(text);
   }
   koffi.errno(errno);

@@ -5,6 +5,11 @@ import { loadLibbpf } from './library.ts';
 
 export type Libbpf = ReturnType<typeof bindAll>;
 
+/** `.async` runs on a thread of libuv's pool. */
+type Asynchronous<F extends (...args: never[]) => unknown> = F & {
+  async: (...args: [...Parameters<F>, done: (error: unknown, result: ReturnType<F>) => void]) => void;
+};
+
 let table: Libbpf | undefined;
 
 /** Opens libbpf on the first call; throws a clear error if it is not installed. */
@@ -36,7 +41,7 @@ function bindAll() {
     bpf_object__open_mem: bind<(bytes: Bytes, size: number, opts: Bytes) => Pointer | null>(
       'void *bpf_object__open_mem(const void *bytes, size_t size, const void *opts)',
     ),
-    bpf_object__load: bind<(object: Pointer) => number>('int bpf_object__load(void *object)'),
+    bpf_object__load: bind<Asynchronous<(object: Pointer) => number>>('int bpf_object__load(void *object)'),
     bpf_object__close: bind<(object: Pointer) => void>('void bpf_object__close(void *object)'),
     bpf_object__next_map: bind<(object: Pointer, previous: Pointer | null) => Pointer | null>(
       'void *bpf_object__next_map(void *object, void *previous)',

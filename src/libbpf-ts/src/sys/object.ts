@@ -1,6 +1,6 @@
 /** struct bpf_object and its maps and programs. Pointers stay in private fields and die with `close()`. */
 import koffi from 'koffi';
-import { captured } from './capture.ts';
+import { captured, capturedAsync } from './capture.ts';
 import { BpfError, BpfVerifierError, check } from './error.ts';
 import { libbpf } from './libbpf.ts';
 import type { Pointer } from './libc.ts';
@@ -12,6 +12,7 @@ export class ObjectHandle {
   readonly maps: readonly MapHandle[];
   readonly programs: readonly ProgramHandle[];
   #pointer: Pointer | undefined;
+  #loading = false;
   readonly #verbose: boolean;
 
   /** `bytes` is read once, during the constructor. */
@@ -25,9 +26,7 @@ export class ObjectHandle {
     opts.release();
     if (value === null) throw new BpfError(`open BPF object "${name}"`, errno, { log });
     this.#pointer = value;
-    const live = (): void => {
-      if (this.#pointer === undefined) throw new Error(`BPF object "${name}" is closed`);
-    };
+    const live = (): void => void this.#live();
     const maps: MapHandle[] = [];
     for (let map = lb.bpf_object__next_map(value, null); map !== null; map = lb.bpf_object__next_map(value, map))
       maps.push(new MapHandle(map, live));
@@ -40,17 +39,42 @@ export class ObjectHandle {
 
   /** Creates the maps and loads the programs; returns libbpf's log. Throws BpfVerifierError or BpfError. */
   load(): string {
-    const pointer = this.#pointer;
-    if (pointer === undefined) throw new Error(`BPF object "${this.name}" is closed`);
+    const pointer = this.#live();
     const { value, log } = captured(() => libbpf().bpf_object__load(pointer), this.#verbose);
     if (value < 0) throw loadError(this.name, -value, log);
     return log;
   }
 
+  /** The same off the event loop. Until it settles the object can only wait. */
+  async loadAsync(): Promise<string> {
+    const pointer = this.#live();
+    this.#loading = true;
+    try {
+      const load = libbpf().bpf_object__load;
+      const { value, log } = await capturedAsync<number>((done) => load.async(pointer, done), this.#verbose);
+      if (value < 0) throw loadError(this.name, -value, log);
+      return log;
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  /** Throws while `loadAsync()` runs. */
+  requireIdle(): void {
+    if (this.#loading) throw new Error(`BPF object "${this.name}" is being loaded`);
+  }
+
   close(): void {
+    this.requireIdle();
     if (this.#pointer === undefined) return;
     libbpf().bpf_object__close(this.#pointer);
     this.#pointer = undefined;
+  }
+
+  #live(): Pointer {
+    if (this.#pointer === undefined) throw new Error(`BPF object "${this.name}" is closed`);
+    this.requireIdle();
+    return this.#pointer;
   }
 }
 
