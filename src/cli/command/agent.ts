@@ -123,11 +123,25 @@ export const AGENT_COMMANDS: readonly Command[] = [
       // To others the pins are invisible: "nothing is pinned" would be a lie.
       if (process.geteuid?.() !== 0)
         throw new Failure(4, 'postern agent detach needs root', ['hint: sudo postern agent detach --yes']);
+      await refuseWhileRunning(call);
       await confirm(call, 'take every Postern program out of the kernel of this host? Nothing will be enforced.');
       return runLocal('agent detach', call);
     },
   },
 ];
+
+/** A running agent holds its programs by descriptors: taking the pins away would change nothing until it stops. */
+async function refuseWhileRunning(call: Call): Promise<void> {
+  try {
+    await call.agent.send({ method: 'GET', path: '/healthz' });
+  } catch (error) {
+    if (error instanceof Failure) return;
+    throw error;
+  }
+  throw new Failure(1, 'the agent of this host is running, and holds its programs in the kernel: nothing was changed', [
+    `hint: stop it (Ctrl-C, or systemctl stop postern postern-agent), then: postern agent detach --yes`,
+  ]);
+}
 
 async function showFlows(call: Call): Promise<number> {
   const query = [['last', String(toCount(call.text('last')) ?? (call.on('follow') ? 0 : 20))]] as const;
@@ -161,10 +175,9 @@ export function agentStatusText(status: AgentStatus): string {
   const { degraded = [], maps = [], counters = {}, ...rest } = status;
   // Most counters count what must not happen.
   const counted = Object.fromEntries(Object.entries(counters).filter(([, count]) => count > 0));
-  const rows = Object.entries({ ...rest, counters: counted }).map(([name, value]) => [
-    `${words(name)}:`,
-    oneLine(value),
-  ]);
+  const rows = Object.entries({ ...rest, ...(Object.keys(counted).length > 0 && { counters: counted }) }).map(
+    ([name, value]) => [`${words(name)}:`, oneLine(value)],
+  );
   if (maps.length > 0) rows.push(['maps:', mapsText(maps)]);
   rows.push(...(degraded.length === 0 ? [['degraded:', 'no']] : degraded.map((reason) => ['degraded:', reason])));
   return alignRows(rows).join('\n');
