@@ -3,14 +3,16 @@
  * runs; it is kept, so that one changed rule costs what one rule costs.
  */
 
-import { capacityProblems, countEntries } from '../core/capacity.ts';
+import { capacityProblems } from '../core/capacity.ts';
 import { PolicyCompiler } from '../core/compile.ts';
+import { EntryCount } from './entry-count.ts';
 import { ProblemError } from './problem-error.ts';
 import type { State } from './state.ts';
 import { PrefixNumbers, toWorld } from './world.ts';
 
 export class FitCheck {
   readonly #compiler = new PolicyCompiler();
+  readonly #count = new EntryCount();
   readonly #numbers = new PrefixNumbers();
   /** The state that the compiler holds. */
   #held: State | undefined;
@@ -34,9 +36,11 @@ export class FitCheck {
   #update(state: State): number {
     this.#held = undefined;
     const world = toWorld(state, this.#numbers);
-    const changed = this.#compiler.update(world).size;
+    const changes = this.#compiler.update(world);
+    const changed = changes.size;
+    this.#count.update(changes);
     this.#held = state;
-    const errors = capacityProblems(countEntries(this.#compiler.all(), world.cidrs.length));
+    const errors = capacityProblems({ ...this.#count.entries, cidr: world.cidrs.length });
     if (errors.length > 0)
       throw new ProblemError('does-not-fit', `Cannot accept it: ${errors[0]!.message}`, { errors });
     return changed;

@@ -6,7 +6,7 @@ import type { Policy } from '../core/policy.ts';
 import { indexLabels, type LabelIndex, selects } from '../core/selector.ts';
 import { withNamespaceLabels } from '../core/world.ts';
 import { CLUSTER_NAME } from './plan.ts';
-import { policyOf, type State, type StoredIdentity, type StoredNamespace } from './state.ts';
+import { policyOf, type State, type StoredIdentity } from './state.ts';
 
 /** Numbers prefixes like an agent does, for itself: each prefix keeps the number that it once got. */
 export class PrefixNumbers {
@@ -26,11 +26,26 @@ export function toWorld(state: State, numbers: PrefixNumbers): World {
   const policies = [...state.policies.values()].map(policyOf).filter((policy) => policy !== undefined);
   return {
     identities: [...state.identities.values()].filter(({ workloads }) => workloads.length > 0).map(toCoreIdentity),
-    cidrs: cidrPrefixes(policies).map((prefix) => ({ id: localIdentity(numbers.get(prefix)), prefix })),
+    cidrs: prefixesOf(policies).map((prefix) => ({ id: localIdentity(numbers.get(prefix)), prefix })),
     policies,
     namespaces: namespacesOf(state),
     clusterName: CLUSTER_NAME,
   };
+}
+
+const prefixes = new WeakMap<Policy, readonly string[]>();
+
+function prefixesOf(policies: readonly Policy[]): string[] {
+  const all = new Set<string>();
+  for (const policy of policies) {
+    let own = prefixes.get(policy);
+    if (own === undefined) {
+      own = cidrPrefixes([policy]);
+      prefixes.set(policy, own);
+    }
+    for (const prefix of own) all.add(prefix);
+  }
+  return [...all].sort();
 }
 
 const identities = new WeakMap<StoredIdentity, Identity>();
@@ -68,21 +83,34 @@ function namespacesOf(state: State): World['namespaces'] {
 /** Identities of registered workloads that at least one rule of `policy` selects. */
 export function selectedIdentities(policy: Policy, state: State): StoredIdentity[] {
   const subjects = [...new Set(policy.rules.map((rule) => rule.subject))];
-  return [...state.identities.values()].filter((identity) => {
-    if (identity.workloads.length === 0) return false;
-    const index = labelIndexOf(identity, state);
-    return subjects.some((subject) => selects(subject, index));
-  });
+  return candidatesOf(state)
+    .filter(({ labels }) => subjects.some((subject) => selects(subject, labels)))
+    .map(({ identity }) => identity);
 }
 
-const labelIndexes = new WeakMap<StoredIdentity, { namespace: StoredNamespace | undefined; index: LabelIndex }>();
+interface Candidate {
+  readonly identity: StoredIdentity;
+  readonly labels: LabelIndex;
+}
 
-/** Kept for as long as neither the identity nor its namespace changes. */
-function labelIndexOf(identity: StoredIdentity, state: State): LabelIndex {
-  const namespace = state.namespaces.get(identity.workloads[0]!.split('/')[0]!);
+const candidates = new WeakMap<object, { namespaces: object; list: Candidate[] }>();
+const labelIndexes = new WeakMap<StoredIdentity, { namespaces: object; labels: LabelIndex }>();
+
+/** Kept for as long as neither identities nor namespaces change; what one identity's labels are, for longer. */
+function candidatesOf(state: State): Candidate[] {
+  const known = candidates.get(state.identities);
+  if (known?.namespaces === state.namespaces) return known.list;
+  const list = [...state.identities.values()]
+    .filter(({ workloads }) => workloads.length > 0)
+    .map((identity) => ({ identity, labels: labelsOf(identity, state) }));
+  candidates.set(state.identities, { namespaces: state.namespaces, list });
+  return list;
+}
+
+function labelsOf(identity: StoredIdentity, state: State): LabelIndex {
   const known = labelIndexes.get(identity);
-  if (known !== undefined && known.namespace === namespace) return known.index;
-  const index = indexLabels(withNamespaceLabels(toCoreIdentity(identity), namespacesOf(state)).labels);
-  labelIndexes.set(identity, { namespace, index });
-  return index;
+  if (known?.namespaces === state.namespaces) return known.labels;
+  const labels = indexLabels(withNamespaceLabels(toCoreIdentity(identity), namespacesOf(state)).labels);
+  labelIndexes.set(identity, { namespaces: state.namespaces, labels });
+  return labels;
 }
