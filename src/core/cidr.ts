@@ -14,9 +14,11 @@ export interface Prefix {
 /** An address and a length, or undefined. With `bare`, an address alone is a prefix of full length. */
 export function parsePrefix(text: string, { bare = false } = {}): Prefix | undefined {
   const slash = text.indexOf('/');
-  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
-  if (!address || (slash < 0 && !bare)) return undefined;
-  const dotted = !text.slice(0, slash < 0 ? undefined : slash).includes(':');
+  if (slash < 0 && !bare) return undefined;
+  const addressText = slash < 0 ? text : text.slice(0, slash);
+  const address = parseAddress(addressText);
+  if (!address) return undefined;
+  const dotted = !addressText.includes(':');
   const full = dotted ? 32 : 128;
   const lengthText = slash < 0 ? String(full) : text.slice(slash + 1);
   if (!/^(0|[1-9]\d{0,2})$/.test(lengthText) || Number(lengthText) > full) return undefined;

@@ -23,8 +23,7 @@ import type { IdentityId } from './identity.ts';
 import { IdentityIndex, type Member } from './identity-index.ts';
 import { type Direction, type Policy, policyRef } from './policy-rule.ts';
 import type { PortTable } from './policy-table.ts';
-import { builtInDefaultDeny } from './verdict.ts';
-import { policiesOf, type World } from './world.ts';
+import { builtInDefaultDeny, policiesOf, type World } from './world.ts';
 
 export { cidrPrefixes } from './cidr-prefixes.ts';
 export type { CompiledDirection } from './compile-direction.ts';
@@ -164,7 +163,7 @@ export class PolicyCompiler {
       const member = this.#index.get(id);
       const old = this.#compiled.get(id as IdentityId);
       const now = member && this.#compileIdentity(member, memo);
-      if (!now) this.#applying.delete(id);
+      if (!member) this.#applying.delete(id);
       if (now ? old && sameCompiled(old, now) : !old) continue;
       changes.set(id as IdentityId, now);
       if (now) this.#compiled.set(id as IdentityId, now);

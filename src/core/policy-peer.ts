@@ -1,5 +1,5 @@
 /** Peers of a Cilium rule: `fromEndpoints`, `toCIDRSet`, … as one list. */
-import { contains, formatPrefix, type Prefix, parsePrefix } from './cidr.ts';
+import { contains, formatPrefix, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
 import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from './label.ts';
 import {
   at,
@@ -133,13 +133,9 @@ function readPrefix(report: Report, path: string, value: unknown, bare: boolean)
       text,
     );
   }
-  const canonical = formatPrefix(prefix);
-  if (
-    text.includes('/') &&
-    formatPrefix(parsePrefix(text.slice(0, text.indexOf('/')), { bare: true })!).split('/')[0] !==
-      canonical.split('/')[0]
-  ) {
-    report.warnings.push(`${path}: ${text} is read as ${canonical}`);
+  const written = parseAddress(text.split('/')[0]!)!;
+  if (written.some((byte, i) => byte !== prefix.bytes[i])) {
+    report.warnings.push(`${path}: ${text} is read as ${formatPrefix(prefix)}`);
   }
   return prefix;
 }

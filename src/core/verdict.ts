@@ -4,8 +4,8 @@
  *
  * 1. A connection is forwarded iff the sender's egress and the receiver's ingress both forward it. Replies follow the
  *    connection and are never asked about.
- * 2. Only endpoints enforce: workloads, and `reserved:init`. Addresses outside, nodes and the host's own processes
- *    forward everything on their side.
+ * 2. Only endpoints enforce: workloads that the world lists, and `reserved:init` where it is listed. Addresses outside,
+ *    nodes and the host's own processes forward everything on their side.
  * 3. A rule applies to an endpoint in one direction if its subject selects the endpoint's labels.
  * 4. A rule matches a connection if its peers include the other end and its ports include the protocol and port.
  * 5. If a deny rule matches: dropped, POLICY_DENY.
@@ -27,7 +27,7 @@ import type { PortSet } from './policy-port.ts';
 import { type Direction, type Peer, type PolicyRule, policyRef } from './policy-rule.ts';
 import { MAX_RULES } from './policy-table.ts';
 import { and, indexLabels, selects } from './selector.ts';
-import { identitiesOf, policiesOf, type World } from './world.ts';
+import { builtInDefaultDeny, identitiesOf, policiesOf, type World } from './world.ts';
 
 export interface Connection {
   readonly from: IdentityId;
@@ -79,7 +79,7 @@ function side(
   receiver: End,
   connection: Connection,
 ): SideVerdict {
-  if (!subject.identity || !isSubject(subject.id) || world.enforcement === 'never') return NOT_ENFORCED;
+  if (!subject.identity || !isProtected(world, subject.id) || world.enforcement === 'never') return NOT_ENFORCED;
   const labels = indexLabels(subject.identity.labels);
   const applying = [...policiesOf(world).values()]
     .flatMap((policy) => policy.rules.map((rule) => ({ policy, rule })))
@@ -96,10 +96,8 @@ function side(
   return { verdict: 'DROPPED', reason: 'POLICY_DENIED', rules: [`default deny of ${source}`] };
 }
 
-/** Default deny that no policy asked for. */
-export function builtInDefaultDeny(world: Pick<World, 'enforcement'>, subject: number): string | undefined {
-  if (world.enforcement === 'always') return 'enablePolicy=always';
-  return subject === RESERVED.init ? 'reserved:init' : undefined;
+function isProtected(world: World, id: IdentityId): boolean {
+  return isSubject(id) && world.identities.some((identity) => identity.id === id);
 }
 
 function named(rules: readonly PolicyRule[]): readonly string[] {

@@ -1,5 +1,5 @@
 import { parsePrefix } from './cidr.ts';
-import { type Identity, type IdentityId, RESERVED_IDENTITIES } from './identity.ts';
+import { type Identity, type IdentityId, RESERVED, RESERVED_IDENTITIES } from './identity.ts';
 import { canonicalLabels, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, NAMESPACE_NAME_LABEL, toLabel } from './label.ts';
 import { comparePolicies, type Policy, policyRef } from './policy-rule.ts';
 
@@ -50,4 +50,10 @@ export function withNamespaceLabels(identity: Identity, namespaces: World['names
       ...added.map(([key, value]) => ({ source: 'k8s', key: NAMESPACE_LABELS_PREFIX + key, value })),
     ]),
   };
+}
+
+/** Default deny that no policy asked for. */
+export function builtInDefaultDeny(world: Pick<World, 'enforcement'>, subject: number): string | undefined {
+  if (world.enforcement === 'always') return 'enablePolicy=always';
+  return subject === RESERVED.init ? 'reserved:init' : undefined;
 }
