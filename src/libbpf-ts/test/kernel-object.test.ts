@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BpfError, BpfObject, BpfVerifierError, features, libbpfVersion } from '../src/index.ts';
+import { libbpf } from '../src/sys/libbpf.ts';
 import { compile, missing, scratch } from './kernel.ts';
 
 const test = suite('objects');
@@ -107,6 +108,7 @@ function define(): void {
     assert.is(await loading, object);
     clearInterval(count);
     assert.ok(turns > 0);
+    assert.is(libbpf().libbpf_set_print(null), null);
     assert.is(object.program('pass').testRun({ dataIn: Buffer.alloc(64) }).retval, 2);
     object.close();
   });
@@ -132,7 +134,10 @@ function define(): void {
     );
     const [code] = await once(new Worker(file), 'exit');
     assert.is(code, 7);
+    // libbpf_set_print returns what was installed.
+    assert.is(libbpf().libbpf_set_print(null), null);
     assert.is(rejection().program, 'unchecked');
+    assert.is(libbpf().libbpf_set_print(null), null);
   });
   test('probes features and the version of libbpf', () => {
     assert.match(libbpfVersion(), /^1\.\d+/);
