@@ -464,6 +464,21 @@ struct listen_event {
 	__u8 pad[5];
 };
 
+/* Question and answer of probe_verdict. */
+struct verdict_probe {
+	__u32 local;
+	__u32 remote; /* 0 = whoever `addr` is */
+	__u8 addr[16];
+	__u16 port;
+	__u8 protocol;
+	__u8 direction;
+	__u8 allow;
+	__u8 reason;
+	__u16 pad;
+	__u32 rule;
+	__u32 gen;
+};
+
 _Static_assert(sizeof(struct ident_cfg) == 8, "flipped by one store");
 _Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 12, "policy_l3");
 _Static_assert(sizeof(struct l4_key) == 12, "policy_l4");

@@ -243,7 +243,8 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 			from_cgroup(&next, c, tgid);
 		else
 			unlabel(&next);
-	} else if (c && c->level > next.level && (!(c->flags & CGROUP_SPOOFABLE) || (next.flags & PROC_SPOOFABLE))) {
+	} else if (c && (c->level > next.level ? !(c->flags & CGROUP_SPOOFABLE) || (next.flags & PROC_SPOOFABLE) :
+						 (next.flags & PROC_SPOOFABLE) && !(c->flags & CGROUP_SPOOFABLE))) {
 		from_cgroup(&next, c, tgid);
 	} else {
 		return 0;

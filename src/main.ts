@@ -54,11 +54,15 @@ const local: Local = {
   },
 };
 
-process.exitCode = await runCli(
-  process.argv.slice(2),
-  { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env },
-  local,
-);
+try {
+  const io = { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env };
+  process.exitCode = await runCli(process.argv.slice(2), io, local);
+} catch (error) {
+  // what the world refused (a port in use, a database that is away) in words; our own bugs with their place
+  const text = error instanceof TypeError || error instanceof RangeError ? error.stack : (error as Error).message;
+  process.stderr.write(`postern: ${text}\n`);
+  process.exit(1);
+}
 
 async function startControlPlane(
   { listen, stateDir, runDir, databaseUrl }: Settings,
@@ -71,13 +75,18 @@ async function startControlPlane(
     runDir,
     log,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
-    ...(isWorkload === undefined ? {} : { isWorkloadConnection: (peer, fd) => isWorkload(fd, peer.kind === 'unix' ? peer.pid : undefined) }),
+    ...(isWorkload === undefined
+      ? {}
+      : { isWorkloadConnection: (peer, fd) => isWorkload(fd, peer.kind === 'unix' ? peer.pid : undefined) }),
   });
 }
 
 /** Undefined when this host cannot enforce: said, with what is missing, and the control plane goes on without. */
 async function startHostAgent(settings: Settings, server: string, baseUrl: string) {
-  const [{ preflight }, { startAgent }] = await Promise.all([import('./agent/preflight.ts'), import('./agent/agent.ts')]);
+  const [{ preflight }, { startAgent }] = await Promise.all([
+    import('./agent/preflight.ts'),
+    import('./agent/agent.ts'),
+  ]);
   const { missing, cgroupMount } = preflight(OBJECT);
   if (missing.length > 0 || cgroupMount === undefined) {
     for (const line of missing) log('error', `agent: cannot enforce on this host: ${line}`);

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Snapshot } from '../api/agent-stream.ts';
+import { isLocalIdentity } from '../core/identity.ts';
 import { readCounters } from '../datapath/counters.ts';
 import { readEvents } from '../datapath/events.ts';
-import { isLocalIdentity } from '../core/identity.ts';
 import { Kernel } from '../datapath/kernel.ts';
 import { createBootClock } from './boot-clock.ts';
 import { CgroupTree } from './cgroup-tree.ts';

@@ -117,7 +117,7 @@ export class HostReports {
       taken: new Set(state.workloads.keys()),
       baseUrl: options.baseUrl,
     });
-    return { endpoints, discover: found.map(({ grade: _, note: __, ...rest }) => rest) };
+    return { endpoints, discover: found };
   }
 }
 

@@ -1,7 +1,7 @@
 import { join, relative } from 'node:path';
 import { DEFAULT_GATEWAYS, FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
 import { type Decision, decideProcess, type InheritedLabel } from '../core/match-decide.ts';
-import type { MatchProgram, ProgramClause } from '../core/match-program.ts';
+import { clauseNow, type MatchProgram, type ProgramClause } from '../core/match-program.ts';
 import { decideTree } from '../core/match-tree.ts';
 import { isUnitName } from '../datapath/cgroup-patterns.ts';
 import type { Kernel } from '../datapath/kernel.ts';
@@ -107,7 +107,8 @@ export class Labels {
       old?.origin === LabelOrigin.ORIGIN_INHERITED
         ? this.#inherited(this.#applier.clauseOf(old.clause), old)
         : undefined;
-    const facts = { ...toFacts(process), listening, ...(inherited === undefined ? {} : { inherited }) };
+    const met = this.#metAtExec(pid, (number) => this.#applier.clauseOf(number));
+    const facts = { ...toFacts(process), ...met, listening, ...(inherited === undefined ? {} : { inherited }) };
     const decision = decideProcess(this.#program, facts);
     if ((decision.clause?.identity ?? 0) === (old?.identity ?? 0)) return false;
     this.#write(process, decision, pid, old);
@@ -177,7 +178,8 @@ export class Labels {
   #labelProcesses(before: (number: number) => ProgramClause | undefined): void {
     const processes = scanProcesses(this.#users).filter((process) => this.#inScope(process));
     const alive = new Set(processes.map(({ pid }) => pid));
-    const decided = decideTree(this.#program, processes.map(toFacts), (exe) => this.#gateways.has(exe));
+    const facts = (process: HostProcess) => ({ ...toFacts(process), ...this.#metAtExec(process.pid, before) });
+    const decided = decideTree(this.#program, processes.map(facts), (exe) => this.#gateways.has(exe));
     for (const process of processes) {
       const old = this.#kernel.maps.proc.get(process.pid);
       if (old !== undefined && (old.flags & (ProcFlag.PROC_SELF | ProcFlag.PROC_PINNED)) !== 0) continue;
@@ -186,7 +188,7 @@ export class Labels {
       const isOrphan = old?.origin === LabelOrigin.ORIGIN_INHERITED && !alive.has(old.gained_by);
       const inherited = isOrphan ? this.#inherited(before(old.clause), old) : undefined;
       if (inherited !== undefined)
-        this.#write(process, decideProcess(this.#program, { ...toFacts(process), inherited }), old!.gained_by, old);
+        this.#write(process, decideProcess(this.#program, { ...facts(process), inherited }), old!.gained_by, old);
       else this.#write(process, decision, gainedBy, old);
     }
     for (const [pid, { identity, flags }] of [...this.#kernel.maps.proc.entriesBatch()])
@@ -199,10 +201,17 @@ export class Labels {
         this.#kernel.maps.proc.delete(pid);
   }
 
+  /** What the kernel saw at the exec: argv may have been rewritten and the user dropped since. */
+  #metAtExec(pid: number, before: (number: number) => ProgramClause | undefined): { metAtExec?: number } {
+    const old = this.#kernel.maps.proc.get(pid);
+    const clause = old?.origin === LabelOrigin.ORIGIN_EXEC ? before(old.clause) : undefined;
+    const now = clause && clauseNow(this.#program, clause);
+    return now === undefined ? {} : { metAtExec: now.rank };
+  }
+
   /** The same claim in the program of now, as a label that was handed on. */
   #inherited(clause: ProgramClause | undefined, old: Proc): InheritedLabel | undefined {
-    const all = [...this.#program.clauses, ...this.#program.late];
-    const now = clause && all.find((other) => other.workload === clause.workload && other.clause === clause.clause);
+    const now = clause && clauseNow(this.#program, clause);
     return now && { rank: now.rank, gainedIn: this.#tree.path(old.cgroup) ?? '', origin: 'exec' };
   }
 

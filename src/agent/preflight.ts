@@ -14,10 +14,16 @@ const OWN_MOUNT = '/run/postern/cgroup2';
 /** What the agent needs of the host, looked at one by one rather than inferred from the kernel's version. */
 export function preflight(object: string): Preflight {
   const missing: string[] = [];
-  if (process.getuid?.() !== 0) missing.push('not root: run as root (sudo), or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN');
+  if (process.getuid?.() !== 0)
+    missing.push('not root: run as root (sudo), or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN');
   if (!existsSync('/sys/kernel/btf/vmlinux'))
-    missing.push('no BTF (/sys/kernel/btf/vmlinux): needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian 12, Ubuntu 22.04 and RHEL 9 are');
-  if (!existsSync(object)) missing.push(`no compiled BPF object "${object}": apt-get install clang libbpf-dev linux-libc-dev, then node scripts/build-bpf.mjs`);
+    missing.push(
+      'no BTF (/sys/kernel/btf/vmlinux): needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian 12, Ubuntu 22.04 and RHEL 9 are',
+    );
+  if (!existsSync(object))
+    missing.push(
+      `no compiled BPF object "${object}": apt-get install clang libbpf-dev linux-libc-dev, then node scripts/build-bpf.mjs`,
+    );
   const found = findCgroupMount();
   if (found !== undefined) return { missing, cgroupMount: found };
   if (missing.length > 0) return { missing };
@@ -26,7 +32,11 @@ export function preflight(object: string): Preflight {
     mountCgroup2(OWN_MOUNT);
     return { missing, cgroupMount: OWN_MOUNT };
   } catch (error) {
-    return { missing: [`no cgroup2: ${(error as Error).message}; boot with systemd.unified_cgroup_hierarchy=1, or mount -t cgroup2 none ${OWN_MOUNT}`] };
+    return {
+      missing: [
+        `no cgroup2: ${(error as Error).message}; boot with systemd.unified_cgroup_hierarchy=1, or mount -t cgroup2 none ${OWN_MOUNT}`,
+      ],
+    };
   }
 }
 

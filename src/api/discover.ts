@@ -1,6 +1,6 @@
 /** `/v1/discover`: running services that no workload claims, each with a registration that would. */
 import * as v from 'valibot';
-import { object } from './check.ts';
+import { object, oneOf } from './check.ts';
 import { Listening } from './endpoint.ts';
 
 export const Discovered = object({
@@ -24,6 +24,9 @@ export const Discovered = object({
   }),
   /** 0..1: how sure it is that the suggestion names this service and nothing else. */
   confidence: v.number(),
+  grade: v.optional(oneOf(['firstPacket', 'late'])),
+  /** What an operator should know before he takes the suggestion. */
+  note: v.optional(v.string()),
   /** A command that registers it. */
   curl: v.optional(v.string()),
 });

@@ -83,6 +83,12 @@ export class Kernel {
     }
   }
 
+  /** Only processes below this cgroup are named; undefined = all. */
+  setScope(scope: { readonly cgroup: number; readonly level: number } | undefined): void {
+    const config = this.maps.config.get(0)!;
+    this.maps.config.set(0, { ...config, scope: scope?.cgroup ?? 0, scope_level: scope?.level ?? 0 });
+  }
+
   /** Links of this instance that are attached now, by program. */
   attached(): string[] {
     return existsSync(join(this.#options.pinDir, 'links'))

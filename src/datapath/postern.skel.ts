@@ -342,6 +342,52 @@ export const listenEventCodec: Codec<ListenEvent> = {
   },
 };
 
+/** struct verdict_probe, 40 bytes */
+export interface VerdictProbe {
+  local: number;
+  remote: number;
+  addr: Uint8Array;
+  port: number;
+  protocol: number;
+  direction: number;
+  allow: number;
+  reason: number;
+  pad: number;
+  rule: number;
+  gen: number;
+}
+export const verdictProbeCodec: Codec<VerdictProbe> = {
+  size: 40,
+  decode(view, offset) {
+    return {
+      local: view.getUint32(offset, true),
+      remote: view.getUint32(offset + 4, true),
+      addr: getBytes(view, offset + 8, 16),
+      port: view.getUint16(offset + 24, true),
+      protocol: view.getUint8(offset + 26),
+      direction: view.getUint8(offset + 27),
+      allow: view.getUint8(offset + 28),
+      reason: view.getUint8(offset + 29),
+      pad: view.getUint16(offset + 30, true),
+      rule: view.getUint32(offset + 32, true),
+      gen: view.getUint32(offset + 36, true),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.local, true);
+    view.setUint32(offset + 4, value.remote, true);
+    setBytes(view, offset + 8, 16, value.addr);
+    view.setUint16(offset + 24, value.port, true);
+    view.setUint8(offset + 26, value.protocol);
+    view.setUint8(offset + 27, value.direction);
+    view.setUint8(offset + 28, value.allow);
+    view.setUint8(offset + 29, value.reason);
+    view.setUint16(offset + 30, value.pad, true);
+    view.setUint32(offset + 32, value.rule, true);
+    view.setUint32(offset + 36, value.gen, true);
+  },
+};
+
 /** struct sk_info, 80 bytes */
 export interface SkInfo {
   local_id: number;
@@ -1277,6 +1323,7 @@ export const programs = [
   'host_root',
   'backfill',
   'revoke_tcp',
+  'probe_verdict',
 ] as const;
 
 /** Bytes, by C name. */
@@ -1287,6 +1334,7 @@ export const sizes = {
   exit_event: 24,
   cgroup_event: 288,
   listen_event: 56,
+  verdict_probe: 40,
   sk_info: 80,
   proc: 32,
   cgroup_label: 56,
@@ -1359,6 +1407,7 @@ export interface ObjectTypes {
     abi_exit_event: number;
     abi_cgroup_event: number;
     abi_listen_event: number;
+    abi_verdict_probe: number;
     abi_counter: number;
     abi_drop_reason: number;
     abi_label_origin: number;
