@@ -69,6 +69,7 @@ install() {
 
 units() {
   say 'user, folders and units'
+  do_ mkdir -p /etc/sysusers.d /etc/tmpfiles.d
   do_ cp "$target/systemd/postern.sysusers" /etc/sysusers.d/postern.conf
   do_ cp "$target/systemd/postern.tmpfiles" /etc/tmpfiles.d/postern.conf
   for name in postern postern-server postern-agent; do do_ cp "$target/systemd/$name.service" /etc/systemd/system/; done
