@@ -17,6 +17,8 @@ export type NounWord = 'workload' | 'policy' | 'endpoint' | 'identity' | 'host' 
 export interface Noun {
   readonly word: NounWord;
   readonly plural: string;
+  /** Other words for it, as in kubectl. */
+  readonly short?: readonly string[];
   readonly summary: string;
   /** "/v1/workloads" */
   readonly path: string;
@@ -30,6 +32,8 @@ export interface Noun {
   readonly findBy?: (ref: string) => readonly (readonly [string, string])[];
   readonly refOf: (object: never) => string;
   readonly columns: readonly Column[];
+  /** What the card shows below, as YAML. */
+  readonly body?: (object: never) => unknown;
 }
 
 export interface Column {
@@ -70,6 +74,7 @@ export const NOUNS: readonly Noun[] = [
   noun<Policy>({
     word: 'policy',
     plural: 'policies',
+    short: POLICY_KINDS,
     summary: 'who may talk? CiliumNetworkPolicy (cnp), CiliumClusterwideNetworkPolicy (ccnp), NetworkPolicy (netpol)',
     path: '/v1/policies',
     ref: 'KIND/[NAMESPACE/]NAME',
@@ -77,6 +82,7 @@ export const NOUNS: readonly Noun[] = [
     verbs: ['list', 'get', 'put', 'delete'],
     pathOf: (ref) => `/v1/policies/${policyPath(ref)}`,
     refOf: policyRef,
+    body: (p) => p.document,
     columns: [
       { title: 'NAME', cell: policyRef },
       { title: 'ENDPOINTS', cell: (p) => String(p.status.selects.endpoints) },
@@ -166,6 +172,7 @@ export const NOUNS: readonly Noun[] = [
   noun<Namespace>({
     word: 'namespace',
     plural: 'namespaces',
+    short: ['ns'],
     summary: 'namespaces and their labels, which count in selectors',
     path: '/v1/namespaces',
     ref: 'NAME',
@@ -183,9 +190,9 @@ export const NOUNS: readonly Noun[] = [
   }),
 ];
 
-/** Singular, plural, and what a short name means; undefined when it is none. */
+/** By singular, plural or short name. */
 export function findNoun(word: string): Noun | undefined {
-  return NOUNS.find((row) => row.word === word || row.plural === word);
+  return NOUNS.find((row) => row.word === word || row.plural === word || row.short?.includes(word));
 }
 
 export function getNoun(word: NounWord): Noun {
@@ -201,10 +208,14 @@ export function labelsText(labels: Readonly<Record<string, string>>): string {
 }
 
 /** Rows are written against their own type; the generic commands only hand an object back to the row that it came from. */
-function noun<T>(
-  row: Omit<Noun, 'refOf' | 'columns'> & { refOf: (object: T) => string; columns: readonly TypedColumn<T>[] },
-): Noun {
+function noun<T>(row: TypedNoun<T>): Noun {
   return row as unknown as Noun;
+}
+
+interface TypedNoun<T> extends Omit<Noun, 'refOf' | 'columns' | 'body'> {
+  readonly refOf: (object: T) => string;
+  readonly columns: readonly TypedColumn<T>[];
+  readonly body?: (object: T) => unknown;
 }
 
 interface TypedColumn<T> {

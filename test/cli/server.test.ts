@@ -133,6 +133,34 @@ test('a policy comes back as it was written, and can be put back by its own name
   }
 });
 
+test('put -f takes a document of apply, if it is about that object', async () => {
+  const workload = file('own.yaml', WORKLOAD);
+  assert.match(await done(['workload', 'put', 'shop/backend', '-f', workload]), /is up to date/);
+  assert.match(
+    await refused(['workload', 'put', 'shop/other', '-f', workload], 2),
+    /the file is about workload shop\/backend, not about workload shop\/other/,
+  );
+  assert.match(
+    await refused(['workload', 'put', 'shop/backend', '-f', file('cnp.yaml', POLICY)], 2),
+    /the file is about policy cnp\/shop\/backend/,
+  );
+  assert.match(await refused(['policy', 'put', '-f', workload], 2), /the file is not about one policy/);
+});
+
+test('a policy as a card shows how it goes, and the document', async () => {
+  assert.match(
+    await done(['get', 'cnp/shop/backend']),
+    /^name: +cnp\/shop\/backend\n[\s\S]*\n\napiVersion: cilium\.io\/v2\n/,
+  );
+});
+
+test('several by name are told apart', async () => {
+  assert.match(
+    await done(['get', 'workload', 'shop/backend', 'shop/frontend', '-o', 'yaml']),
+    /\n---\nnamespace: shop\n/,
+  );
+});
+
 test('a refused flag is named, not a line of the body that was made from it', async () => {
   const text = await refused(
     ['workload', 'put', 'shop/x', '-l', 'app=a b', '--exe', 'relative', '--match', '{foo: 1}'],
@@ -150,6 +178,9 @@ test('lists are narrowed by label, namespace and kind', async () => {
   );
   assert.is((await run(['workload', 'list', '--namespace', 'elsewhere'])).stdout, '');
   assert.match(await done(['policy', 'list', '--kind', 'cnp', '-l', 'team=a']), /cnp\/shop\/backend/);
+  assert.is((await run(['get', 'netpol'])).stdout, '');
+  assert.match(await done(['get', 'cnp']), /cnp\/shop\/backend/);
+  assert.match(await done(['get', 'ns']), /^NAME[^\n]*\nshop/);
   assert.match(await refused(['workload', 'list', '--selector', 'app in (a'], 2), /is not a label selector/);
 });
 

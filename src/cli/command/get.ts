@@ -49,7 +49,7 @@ export const GET: Command = {
     { name: 'NAME', optional: true, many: true },
   ],
   flags: [NAMESPACE, SELECTOR, KIND, HOST, WORKLOAD, WATCH],
-  help: `NOUN is one of: ${NOUNS.map((noun) => noun.plural).join(', ')}; or the name of a policy, such as cnp/shop/backend.`,
+  help: `NOUN is one of: ${NOUNS.map((noun) => noun.plural).join(', ')};\nor a kind of policy (${POLICY_KINDS.join(', ')}); or the name of a policy, such as cnp/shop/backend.`,
   examples: [
     ['postern get workloads', 'all workloads'],
     ['postern get workload shop/frontend', 'one, as a card'],
@@ -59,16 +59,18 @@ export const GET: Command = {
   run: async (call) => {
     const [word, ...refs] = call.args;
     if (/^(cnp|ccnp|netpol)\//.test(word!)) {
-      for (const ref of call.args) await getObject(getNoun('policy'), ref, call);
-      return 0;
+      return getObjects(getNoun('policy'), call.args, call);
     }
     const noun = toNoun(word!);
-    if (refs.length === 0) return listObjects(noun, call);
+    if (refs.length === 0) return listObjects(noun, call, isPolicyKind(word!) ? [['kind', word!]] : []);
     if (call.on('watch')) throw new Failure(2, `--watch follows a list: postern get ${noun.plural} --watch`);
-    for (const ref of refs) await getObject(noun, ref, call);
-    return 0;
+    return getObjects(noun, refs, call);
   },
 };
+
+function isPolicyKind(word: string): boolean {
+  return (POLICY_KINDS as readonly string[]).includes(word);
+}
 
 /** Failure 2 with the nearest noun. */
 export function toNoun(word: string): Noun {
@@ -82,8 +84,18 @@ export function toNoun(word: string): Noun {
   throw new Failure(2, `there is no "${word}" to get${near ? `; did you mean ${near}?` : ''}`, [`known: ${known}`]);
 }
 
-export async function listObjects(noun: Noun, call: Call): Promise<number> {
-  const query = toQuery(noun, call);
+async function getObjects(noun: Noun, refs: readonly string[], call: Call): Promise<number> {
+  const between = { table: '', json: undefined, yaml: '---' }[call.out.format];
+  for (const [i, ref] of refs.entries()) {
+    if (i > 0 && between !== undefined) await call.out.print(between);
+    await getObject(noun, ref, call);
+  }
+  return 0;
+}
+
+/** `also` narrows it further than the flags do. */
+export async function listObjects(noun: Noun, call: Call, also: readonly [string, string][] = []): Promise<number> {
+  const query = [...toQuery(noun, call), ...also];
   if (call.on('watch')) return watchObjects(noun, query, call);
   const { items, revision } = await listAll<never>(call.server, noun.path, query);
   if (call.out.format !== 'table') await call.out.value({ items, revision });
@@ -180,5 +192,6 @@ function titles(noun: Noun): string[] {
 function card(noun: Noun, object: never): string {
   const nowMs = Date.now();
   const cells = noun.columns.map((column) => [`${column.title.toLowerCase()}:`, column.cell(object, nowMs)]);
-  return alignRows(cells.filter(([, value]) => value !== '-')).join('\n');
+  const lines = alignRows(cells.filter(([, value]) => value !== '-')).join('\n');
+  return noun.body ? `${lines}\n\n${yamlText(noun.body(object))}` : lines;
 }

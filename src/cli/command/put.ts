@@ -1,5 +1,4 @@
 /** `postern NOUN put`: one object, from flags or a file, created or replaced. */
-import { OWN_API_VERSION } from '../../api/apply.ts';
 import type { Call, Flag } from '../command.ts';
 import { refsOfDocument } from '../document-ref.ts';
 import { type Bundle, readBundle } from '../documents.ts';
@@ -102,27 +101,21 @@ async function toPut(noun: Noun, call: Call): Promise<Put> {
   }
   const document = bundle.documents[0];
   if (noun.word === 'policy') return { ...bundle, ref: ref ?? refOfPolicy(document) };
-  const spec = specOf(noun, document, ref!);
-  return spec === undefined
+  const body = bodyOf(noun, document, ref!);
+  return body === undefined
     ? { ...bundle, ref: ref! }
-    : { ref: ref!, body: JSON.stringify(spec), contentType: 'application/json' };
+    : { ref: ref!, body: JSON.stringify(body), contentType: 'application/json' };
 }
 
-/** A document of `postern apply` (apiVersion, kind, metadata, spec) is taken too: its spec is the body. */
-function specOf(noun: Noun, document: unknown, ref: string): unknown {
-  const { apiVersion, kind, metadata, spec } = (document ?? {}) as Record<
-    string,
-    { namespace?: string; name?: string } | string | undefined
-  >;
-  if (apiVersion !== OWN_API_VERSION && apiVersion !== 'v1') return undefined;
-  if (String(kind).toLowerCase() !== noun.word) throw new Failure(2, `the file holds a ${kind}, not a ${noun.word}`);
-  const named =
-    typeof metadata === 'object'
-      ? [metadata.namespace, metadata.name].filter((word) => word !== undefined).join('/')
-      : '';
-  if (named !== '' && named !== ref) throw new Failure(2, `the file is about "${named}", not "${ref}"`);
-  if (apiVersion === 'v1') return { labels: (metadata as { labels?: unknown } | undefined)?.labels ?? {} };
-  return spec ?? {};
+/** A document of `postern apply` (apiVersion, kind, metadata, spec) is taken too: what it says is turned into the body. */
+function bodyOf(noun: Noun, document: unknown, ref: string): unknown {
+  const { apiVersion, spec, metadata } = (document ?? {}) as Record<string, { labels?: unknown } | undefined>;
+  if (apiVersion === undefined) return undefined;
+  const about = refsOfDocument(document).map((target) => `${target.noun.word} ${target.ref}`);
+  if (about.join() !== `${noun.word} ${ref}`) {
+    throw new Failure(2, `the file is about ${about.join(', ')}, not about ${noun.word} ${ref}`);
+  }
+  return spec ?? { labels: metadata?.labels ?? {} };
 }
 
 function refOfPolicy(document: unknown): string {
