@@ -34,9 +34,18 @@ await survives(
   step('debian packages', () => ensureDebianPackages(purpose === 'test' ? ['run', 'build', 'test'] : neededToStart())),
 );
 await must(step('node', () => `${runCommand(pinnedNode(root), ['--version']).trim()}, pinned`));
+// An installed copy is read-only for the service: the server's own preparation of PostgreSQL is done now, in place.
+if (purpose === 'install') await must(step('postgres', () => preparePostgres()));
 if (purpose !== 'test') {
   await survives(step('bpf object', () => buildBpf(root)));
   await step('kernel', () => kernelNeeds().join('; ') || 'root, BTF and cgroup2 present');
+}
+
+function preparePostgres() {
+  const call =
+    "import { loadPostgresBinaries } from './src/server/postgres-package.ts'; await loadPostgresBinaries('.')";
+  runCommand(pinnedNode(root), ['--input-type=module', '--eval', call], { cwd: root });
+  return 'libraries linked';
 }
 
 function neededToStart() {
