@@ -1,5 +1,5 @@
 /** A question before something that cannot be taken back: on a terminal it is asked, elsewhere --yes is needed. */
-import { createInterface } from 'node:readline/promises';
+import { createInterface, type Interface } from 'node:readline/promises';
 import type { Call } from './command.ts';
 import { Failure } from './failure.ts';
 
@@ -9,7 +9,15 @@ export async function confirm(call: Call, question: string): Promise<void> {
   const { stdin, stderr } = call.io;
   if (!stdin.isTTY || !stderr.isTTY) throw new Failure(2, `${question} Nobody to ask here: say --yes`);
   const lines = createInterface({ input: stdin, output: stderr });
-  const answer = await lines.question(`${question} [y/N] `);
+  const answer = await Promise.race([lines.question(`${question} [y/N] `), untilClosed(lines)]);
   lines.close();
   if (!/^y(es)?$/i.test(answer.trim())) throw new Failure(1, 'nothing was changed');
+}
+
+/** Ctrl-C and Ctrl-D are a no. */
+function untilClosed(lines: Interface): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  lines.once('SIGINT', () => lines.close());
+  lines.once('close', () => resolve('no'));
+  return promise;
 }

@@ -3,7 +3,7 @@
  * text); here they are parsed with the server's own reader, so that a mistake is named by file and line before a call.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { type Format, parseDocuments } from '../api/document.ts';
 import type { FieldError } from '../core/problem.ts';
 import type { Io } from './command.ts';
@@ -29,7 +29,7 @@ interface Source {
   readonly format: Format;
 }
 
-/** `paths`: files, folders (with all below them), "-" for stdin. Failure 2 for what cannot be read or is no YAML or JSON. */
+/** `paths`: files, folders (with all below them that is not hidden), "-" for stdin. Failure 2 for what cannot be read or is no YAML or JSON. */
 export async function readBundle(paths: readonly string[], io: Io): Promise<Bundle> {
   const sources: Source[] = [];
   for (const path of paths) sources.push(...(path === '-' ? [await readStdin(io)] : readPath(path)));
@@ -41,8 +41,12 @@ export async function readBundle(paths: readonly string[], io: Io): Promise<Bund
 function readPath(path: string): Source[] {
   try {
     if (!statSync(path).isDirectory()) return [toSource(path, readFileSync(path, 'utf8'))];
-    const names = readdirSync(path, { recursive: true, encoding: 'utf8' });
-    const files = names.filter((name) => /\.(ya?ml|json)$/.test(name)).sort();
+    // Hidden ones are somebody else's: .git, editors' copies, the second copy of each file in a mounted ConfigMap.
+    const files = readdirSync(path, { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory() && /\.(ya?ml|json)$/.test(entry.name))
+      .map((entry) => relative(path, join(entry.parentPath, entry.name)))
+      .filter((name) => !/(^|\/)\./.test(name))
+      .sort();
     if (files.length === 0) throw new Failure(2, `no *.yaml, *.yml or *.json in folder "${path}"`);
     return files.map((name) => toSource(join(path, name), readFileSync(join(path, name), 'utf8')));
   } catch (error) {

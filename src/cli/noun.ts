@@ -8,8 +8,8 @@ import type { Identity } from '../api/identity.ts';
 import type { Namespace } from '../api/namespace.ts';
 import { POLICY_KINDS, type Policy } from '../api/policy.ts';
 import type { Workload } from '../api/workload.ts';
-import { Failure } from './failure.ts';
 import { clauseText } from './match-text.ts';
+import { policyPath, policyRef, refPath } from './noun-ref.ts';
 import { age } from './time.ts';
 
 export type NounWord = 'workload' | 'policy' | 'endpoint' | 'identity' | 'host' | 'namespace';
@@ -52,7 +52,7 @@ export const NOUNS: readonly Noun[] = [
     ref: 'NAMESPACE/NAME',
     example: 'shop/frontend',
     verbs: ['list', 'get', 'put', 'delete'],
-    pathOf: (ref) => `/v1/workloads/${parts(ref, 'workload', 2, 'NAMESPACE/NAME', 'shop/frontend')}`,
+    pathOf: (ref) => `/v1/workloads/${refPath(ref, 'workload', 2, 'NAMESPACE/NAME', 'shop/frontend')}`,
     refOf: (w) => `${w.namespace}/${w.name}`,
     columns: [
       { title: 'NAME', cell: (w) => `${w.namespace}/${w.name}` },
@@ -101,7 +101,7 @@ export const NOUNS: readonly Noun[] = [
     ref: 'HOST/ID',
     example: 'web-1/812-44120',
     verbs: ['list', 'get'],
-    pathOf: (ref) => `/v1/endpoints/${parts(ref, 'endpoint', 2, 'HOST/ID', 'web-1/812-44120')}`,
+    pathOf: (ref) => `/v1/endpoints/${refPath(ref, 'endpoint', 2, 'HOST/ID', 'web-1/812-44120')}`,
     findBy: (ref) => [['host', ref.split('/')[0]!]],
     refOf: (e) => e.id,
     columns: [
@@ -131,7 +131,7 @@ export const NOUNS: readonly Noun[] = [
     ref: 'NUMBER',
     example: '65792',
     verbs: ['list', 'get'],
-    pathOf: (ref) => `/v1/identities/${parts(ref, 'identity', 1, 'NUMBER', '65792')}`,
+    pathOf: (ref) => `/v1/identities/${refPath(ref, 'identity', 1, 'NUMBER', '65792')}`,
     refOf: (i) => String(i.id),
     columns: [
       { title: 'ID', cell: (i) => String(i.id) },
@@ -149,7 +149,7 @@ export const NOUNS: readonly Noun[] = [
     ref: 'NAME',
     example: 'web-1',
     verbs: ['list', 'get'],
-    pathOf: (ref) => `/v1/hosts/${parts(ref, 'host', 1, 'NAME', 'web-1')}`,
+    pathOf: (ref) => `/v1/hosts/${refPath(ref, 'host', 1, 'NAME', 'web-1')}`,
     refOf: (h) => h.name,
     columns: [
       { title: 'NAME', cell: (h) => h.name },
@@ -178,7 +178,7 @@ export const NOUNS: readonly Noun[] = [
     ref: 'NAME',
     example: 'shop',
     verbs: ['list', 'get', 'put', 'delete'],
-    pathOf: (ref) => `/v1/namespaces/${parts(ref, 'namespace', 1, 'NAME', 'shop')}`,
+    pathOf: (ref) => `/v1/namespaces/${refPath(ref, 'namespace', 1, 'NAME', 'shop')}`,
     refOf: (n) => n.name,
     columns: [
       { title: 'NAME', cell: (n) => n.name },
@@ -222,31 +222,6 @@ interface TypedColumn<T> {
   readonly title: string;
   readonly cell: (object: T, nowMs: number) => string;
   readonly card?: true;
-}
-
-function parts(ref: string, noun: string, count: number, form: string, example: string): string {
-  const words = ref.split('/');
-  if (words.length !== count || words.includes('')) {
-    throw new Failure(2, `"${ref}" is not the name of one ${noun}: it is written ${form}, such as ${example}`);
-  }
-  return words.map(encodeURIComponent).join('/');
-}
-
-function policyPath(ref: string): string {
-  const [kind, ...rest] = ref.split('/');
-  const isKnown = (POLICY_KINDS as readonly string[]).includes(kind!);
-  const wanted = kind === 'ccnp' ? 1 : 2;
-  if (!isKnown || rest.length !== wanted || rest.includes('')) {
-    throw new Failure(
-      2,
-      `"${ref}" is not the name of one policy: it is written cnp/NAMESPACE/NAME, ccnp/NAME or netpol/NAMESPACE/NAME`,
-    );
-  }
-  return [kind!, ...rest].map(encodeURIComponent).join('/');
-}
-
-function policyRef(policy: Policy): string {
-  return [policy.kind, policy.namespace, policy.name].filter((word) => word !== undefined).join('/');
 }
 
 function whyText(endpoint: Endpoint): string {

@@ -38,12 +38,17 @@ test('a single file goes to the server as it is, comments and all', async ({ fol
   assert.equal(bundle.documents, [{ a: 1 }, { b: 2 }]);
 });
 
-test('a folder is read with all below it, in the order of names, and nothing but YAML and JSON', async ({ folder }) => {
+test('a folder is read with all below it, in the order of names, and nothing but YAML and JSON that is not hidden', async ({
+  folder,
+}) => {
   mkdirSync(join(folder, 'b'));
   writeFileSync(join(folder, 'z.yml'), 'n: 3');
   writeFileSync(join(folder, 'b/y.json'), '{\n\t"n": 2\n}');
   writeFileSync(join(folder, 'a.yaml'), 'n: 1\n');
   writeFileSync(join(folder, 'README.md'), '# no');
+  mkdirSync(join(folder, '.git'));
+  mkdirSync(join(folder, 'not-a-file.yaml'));
+  writeFileSync(join(folder, '.git/x.yaml'), 'n: 4\n');
   const bundle = await read([folder]);
   assert.equal(bundle.documents, [{ n: 1 }, { n: 2 }, { n: 3 }]);
   assert.is(bundle.body, 'n: 1\n---\n{\n  "n": 2\n}\n---\nn: 3\n');
