@@ -5,14 +5,17 @@ import { libbpf } from '../sys/libbpf.ts';
 import type { UpdateFlag } from '../sys/map.ts';
 import { batchOpts, UPDATE_FLAGS } from '../sys/map.ts';
 
-/** 4096 entries: more does not get faster. */
-const CHUNK = 4096;
+/** More entries per call do not get faster. */
+const MOST_ENTRIES = 4096;
+const MOST_BYTES = 1 << 22;
 
 export interface RawMap {
   readonly name: string;
   readonly fd: number;
   readonly keySize: number;
   readonly valueSize: number;
+  /** 0: the kernel sets no limit. */
+  readonly maxEntries: number;
   /** Bytes between the values of two CPUs; of other maps the value size. */
   readonly stride: number;
   /** Values per key: possible CPUs, or 1. */
@@ -27,7 +30,7 @@ export interface RawBatch {
 }
 
 /** All entries; concurrent changes may be missed or seen twice. */
-export function* rawBatches(map: RawMap, chunk = CHUNK): Generator<RawBatch> {
+export function* rawBatches(map: RawMap, chunk = chunkOf(map)): Generator<RawBatch> {
   const lb = libbpf();
   let scratch = new Scratch(map, chunk);
   // Opaque position: 4 bytes for hash maps, a key for tries and arrays.
@@ -78,7 +81,7 @@ export function updateBatch<K, V>(
   map: RawMap,
   codecs: { readonly key: Codec<K>; readonly value: Codec<V> },
   entries: Iterable<readonly [K, V]>,
-  chunk = CHUNK,
+  chunk = chunkOf(map),
   flag: UpdateFlag = 'any',
 ): number {
   const lb = libbpf();
@@ -117,7 +120,7 @@ export function updateBatch<K, V>(
   return total;
 }
 
-export function deleteBatch<K>(map: RawMap, codec: Codec<K>, keys: Iterable<K>, chunk = CHUNK): number {
+export function deleteBatch<K>(map: RawMap, codec: Codec<K>, keys: Iterable<K>, chunk = chunkOf(map)): number {
   const lb = libbpf();
   const scratch = new Scratch({ ...map, stride: 0, copies: 0 }, chunk);
   const opts = batchOpts(0);
@@ -154,6 +157,11 @@ export function deleteBatch<K>(map: RawMap, codec: Codec<K>, keys: Iterable<K>, 
   }
   if (filled > 0) flush();
   return total;
+}
+
+function chunkOf({ maxEntries, keySize, stride, copies }: RawMap): number {
+  const fitting = Math.floor(MOST_BYTES / (keySize + stride * copies));
+  return Math.max(1, Math.min(MOST_ENTRIES, fitting, maxEntries || MOST_ENTRIES));
 }
 
 function* rawSingles(map: RawMap): Generator<RawBatch> {

@@ -13,7 +13,6 @@ import type { RawMap } from './map-batch.ts';
 export interface Bound<K, V> extends RawMap {
   readonly lb: Libbpf;
   readonly typeNumber: number;
-  readonly maxEntries: number;
   readonly perCpu: boolean;
   readonly codecs: MapCodecs<K, V>;
   /** Scratch of one key (null: the map has none) and one value (all CPUs). */

@@ -47,29 +47,40 @@ export class Ring {
   consume(onRecord: OnRecord, max = Number.POSITIVE_INFINITY): number {
     if (this.#closed || this.#consuming) return 0;
     this.#consuming = true;
-    let published = this.#position;
+    const headers = this.#headers;
+    const view = this.#view;
+    const mask = this.size - 1;
+    let at = this.#position % this.size;
+    let left = this.lag;
+    let unpublished = 0;
     let records = 0;
     try {
-      while (records < max && this.#position < Number(Atomics.load(this.#producer, 0))) {
-        const at = this.#position % this.size;
-        const header = Atomics.load(this.#headers, at / 4);
+      while (records < max) {
+        if (left === 0) left = this.lag;
+        if (left === 0) break;
+        const header = Atomics.load(headers, at >> 2);
         // Busy: its producer has not submitted it yet; later records wait, the order is the ring's.
         if (header < 0) break;
         const length = header & LENGTH;
-        this.#position += (length + HEADER_SIZE + 7) & ~7;
+        const step = (length + HEADER_SIZE + 7) & ~7;
+        const content = at + HEADER_SIZE;
+        at = (at + step) & mask;
+        left -= step;
+        unpublished += step;
+        this.#position += step;
         if ((header & DISCARDED) === 0) {
           records++;
-          onRecord(this.#view, at + HEADER_SIZE, length);
+          onRecord(view, content, length);
           if (this.#closed) return records;
         }
-        if (this.#position - published >= this.size / 8) {
-          published = this.#position;
-          Atomics.store(this.#consumer, 0, BigInt(published));
+        if (unpublished >= this.size / 8) {
+          this.#publish();
+          unpublished = 0;
         }
       }
     } finally {
       this.#consuming = false;
-      if (!this.#closed && published !== this.#position) Atomics.store(this.#consumer, 0, BigInt(this.#position));
+      if (!this.#closed && unpublished > 0) this.#publish();
     }
     return records;
   }
@@ -77,7 +88,12 @@ export class Ring {
   /** Before the memory goes away; publishes the position. */
   close(): void {
     if (this.#closed) return;
-    Atomics.store(this.#consumer, 0, BigInt(this.#position));
+    this.#publish();
     this.#closed = true;
+  }
+
+  /** The kernel may overwrite everything before this position. */
+  #publish(): void {
+    Atomics.store(this.#consumer, 0, BigInt(this.#position));
   }
 }
