@@ -1,5 +1,9 @@
+/** Longer words are nobody's slip of the finger, and would cost much to compare. */
+const MAX_LENGTH = 100;
+
 /** The candidate that differs least from `word`, if any is near enough to have been meant. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > MAX_LENGTH) return undefined;
   const limit = Math.max(2, Math.floor(word.length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;

@@ -24,6 +24,9 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 export const NOT_SUPPORTED = 'not-supported';
 
+/** Who sends more errors than this wants no list of them. */
+const MAX_ERRORS = 100;
+
 export function newReport(): Report {
   return { errors: [], warnings: [] };
 }
@@ -43,14 +46,16 @@ export function refuse(
   value?: unknown,
   allowed?: readonly string[],
 ): undefined {
-  report.errors.push({ path, message, ...(value === undefined ? {} : { value }), ...(allowed ? { allowed } : {}) });
-  return undefined;
+  add(report, { path, message, ...(value === undefined ? {} : { value }), ...(allowed ? { allowed } : {}) });
 }
 
 export function refuseUnsupported(report: Report, path: string, name: string, value?: unknown, reason = ''): undefined {
   const message = `${name} is ${reason || 'not supported yet'}`;
-  report.errors.push({ path, message, code: NOT_SUPPORTED, ...(value === undefined ? {} : { value }) });
-  return undefined;
+  add(report, { path, message, code: NOT_SUPPORTED, ...(value === undefined ? {} : { value }) });
+}
+
+export function add(report: Report, error: FieldError): undefined {
+  if (report.errors.length < MAX_ERRORS) report.errors.push(error);
 }
 
 /** JSON pointer of a member (RFC 6901). */
@@ -81,6 +86,7 @@ export function readFields(report: Report, path: string, value: unknown, table: 
 }
 
 function refuseUnknown(report: Report, path: string, key: string, table: FieldTable): undefined {
+  if (report.errors.length >= MAX_ERRORS) return undefined;
   const place = own(table.misplaced, key);
   if (place !== undefined) return refuse(report, path, `\`${key}\` ${place}`);
   const names = [...table.known, ...Object.keys(table.unsupported ?? {})];

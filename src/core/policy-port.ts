@@ -4,6 +4,7 @@
  * protected endpoint for ingress, on the peer for egress; a name that nobody declares matches nothing.
  */
 import {
+  add,
   at,
   type FieldTable,
   NOT_SUPPORTED,
@@ -96,7 +97,7 @@ function parseProtocol(
 ): readonly ProtocolNumber[] | undefined {
   const name = typeof value === 'string' ? value.toUpperCase() : '';
   if (OTHER_PROTOCOLS.includes(name) && allowed.includes('ANY')) {
-    report.errors.push({ path, message: `protocol ${name} is not supported yet`, value, allowed, code: NOT_SUPPORTED });
+    add(report, { path, message: `protocol ${name} is not supported yet`, value, allowed, code: NOT_SUPPORTED });
     return undefined;
   }
   // Kubernetes' NetworkPolicy knows no ANY and no lower case; Cilium normalises case.

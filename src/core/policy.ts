@@ -1,5 +1,5 @@
 import { parseCiliumPolicy } from './policy-cilium.ts';
-import { newReport, readObject, toResult } from './policy-fields.ts';
+import { newReport, readObject, refuse, toResult } from './policy-fields.ts';
 import { parseNetworkPolicy } from './policy-kubernetes.ts';
 import type { Policy } from './policy-rule.ts';
 import type { Result } from './problem.ts';
@@ -23,12 +23,12 @@ export function parsePolicy(document: unknown): Result<Policy> {
   const type = POLICY_TYPES.find(({ kind }) => kind === object.kind);
   if (!type) {
     const allowed = POLICY_TYPES.map(({ kind }) => kind);
-    report.errors.push({ path: '/kind', message: 'kind must be a policy', value: object.kind, allowed });
+    refuse(report, '/kind', 'kind must be a policy', object.kind, allowed);
     return toResult<Policy>(report, undefined);
   }
   if (object.apiVersion !== type.apiVersion) {
     const message = `apiVersion of a ${type.kind} must be ${type.apiVersion}`;
-    report.errors.push({ path: '/apiVersion', message, value: object.apiVersion, allowed: [type.apiVersion] });
+    refuse(report, '/apiVersion', message, object.apiVersion, [type.apiVersion]);
   }
   const policy =
     type.kind === 'NetworkPolicy'

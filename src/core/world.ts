@@ -35,21 +35,39 @@ export function cidrIdentity(id: IdentityId, prefix: string): Identity {
   return { id, labels: [`cidr:${prefix}`, world] };
 }
 
+/** Who comes again unchanged, in an unchanged namespace, is not labelled again. */
+const labelled = new WeakMap<Identity, { readonly namespace: object | undefined; readonly identity: Identity }>();
+
 /** Kubernetes gives every namespace the label `kubernetes.io/metadata.name`; so do we. */
 export function withNamespaceLabels(identity: Identity, namespaces: World['namespaces']): Identity {
-  const labels = identity.labels.map((text) => toLabel(text));
-  const namespace = labels.find((label) => label.source === 'k8s' && label.key === NAMESPACE_KEY)?.value;
-  if (namespace === undefined) return identity;
-  const known = Object.hasOwn(namespaces, namespace) ? namespaces[namespace] : undefined;
-  const kept = known ? labels.filter((label) => !label.key.startsWith(NAMESPACE_LABELS_PREFIX)) : labels;
-  const added = Object.entries({ ...known, [NAMESPACE_NAME_LABEL]: namespace });
-  return {
-    ...identity,
-    labels: canonicalLabels([
-      ...kept,
-      ...added.map(([key, value]) => ({ source: 'k8s', key: NAMESPACE_LABELS_PREFIX + key, value })),
-    ]),
-  };
+  const name = namespaceOf(identity);
+  if (name === undefined) return identity;
+  const namespace = Object.hasOwn(namespaces, name) ? namespaces[name] : undefined;
+  const known = labelled.get(identity);
+  if (known && known.namespace === namespace) return known.identity;
+  const result = { ...identity, labels: joinLabels(identity.labels, name, namespace) };
+  labelled.set(identity, { namespace, identity: result });
+  return result;
+}
+
+const NAMESPACE_TEXT = `k8s:${NAMESPACE_KEY}=`;
+
+function namespaceOf({ labels }: Identity): string | undefined {
+  return labels.find((label) => label.startsWith(NAMESPACE_TEXT))?.slice(NAMESPACE_TEXT.length);
+}
+
+function joinLabels(
+  own: readonly string[],
+  name: string,
+  namespace: Readonly<Record<string, string>> | undefined,
+): string[] {
+  const labels = own.map((text) => toLabel(text));
+  const kept = namespace ? labels.filter((label) => !label.key.startsWith(NAMESPACE_LABELS_PREFIX)) : labels;
+  const added = Object.entries({ ...namespace, [NAMESPACE_NAME_LABEL]: name });
+  return canonicalLabels([
+    ...kept,
+    ...added.map(([key, value]) => ({ source: 'k8s', key: NAMESPACE_LABELS_PREFIX + key, value })),
+  ]);
 }
 
 /** Default deny that no policy asked for. */
