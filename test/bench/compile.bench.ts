@@ -11,10 +11,13 @@ import { workloadLabels } from '../../src/core/label.ts';
 import { type Policy, parsePolicy } from '../../src/core/policy.ts';
 import type { World } from '../../src/core/world.ts';
 
+const SHAPES = ['sparse', 'dense', 'world'] as const;
+type Shape = (typeof SHAPES)[number];
+
 const SIZE = 1000;
 const ROUNDS = 15;
 
-for (const shape of ['sparse', 'dense'] as const) {
+for (const shape of SHAPES) {
   const world = makeWorld(shape, SIZE);
   const changed = {
     ...world,
@@ -57,7 +60,7 @@ function timeOf(work: () => unknown): number {
   return performance.now() - start;
 }
 
-function makeWorld(shape: 'sparse' | 'dense', size: number): World {
+function makeWorld(shape: Shape, size: number): World {
   const policies = Array.from({ length: size }, (_, i) => makePolicy(shape, i, 8443));
   return {
     identities: Array.from({ length: size }, (_, i) => makeIdentity(shape, i)),
@@ -68,7 +71,7 @@ function makeWorld(shape: 'sparse' | 'dense', size: number): World {
   };
 }
 
-function makeIdentity(shape: 'sparse' | 'dense', i: number) {
+function makeIdentity(shape: Shape, i: number) {
   const labels = { app: `app${i}`, tier: ['web', 'api', 'db'][i % 3]!, shape };
   return {
     id: workloadIdentity(256 + i),
@@ -77,12 +80,12 @@ function makeIdentity(shape: 'sparse' | 'dense', i: number) {
   };
 }
 
-function makePolicy(shape: 'sparse' | 'dense', i: number, port: number): Policy {
+function makePolicy(shape: Shape, i: number, port: number): Policy {
   const app = (n: number) => ({
     matchLabels: { app: `app${n % SIZE}`, 'k8s:io.kubernetes.pod.namespace': `ns${n % 20}` },
   });
   const spec =
-    shape === 'sparse'
+    shape !== 'dense'
       ? {
           endpointSelector: { matchLabels: { app: `app${i}` } },
           ingress: [
@@ -97,7 +100,10 @@ function makePolicy(shape: 'sparse' | 'dense', i: number, port: number): Policy 
           ],
           egress: [
             { toEndpoints: [app(i + 1), app(i + 3)] },
-            { toEntities: ['world'], toPorts: [{ ports: [{ port: 443, protocol: 'TCP' }] }] },
+            {
+              toEntities: [shape === 'world' ? 'world' : 'host'],
+              toPorts: [{ ports: [{ port: 443, protocol: 'TCP' }] }],
+            },
           ],
           ingressDeny: [{ fromEndpoints: [app(i + 60)] }],
         }
