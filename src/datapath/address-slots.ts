@@ -6,18 +6,25 @@ export interface AddressIdentity {
   readonly identity: number;
 }
 
+/** The kernel's `slot` is a byte, of which two are in use at most: at a flip, or after a run that was killed in one. */
+const SLOTS = [0, 1, 2];
+
 /**
- * Address → identity in two slots. A change of the set fills the idle slot; the flip of each identity's `ip_slot` makes
- * it see the new set together with its new policy, so that no verdict mixes two revisions.
+ * Address → identity in slots. A change of the set fills a free slot; the flip of each identity's `ip_slot` makes it
+ * see the new set together with its new policy, so that no verdict mixes two revisions. A slot that some identity still
+ * reads is never touched.
  */
 export class AddressSlots {
   readonly #maps: DatapathMaps;
   #content = new Map<string, number>();
+  readonly #readBy: () => Iterable<number>;
   #active: number;
   #idleHolds = true;
 
-  constructor(maps: DatapathMaps) {
+  /** @param readBy slots that identities read now */
+  constructor(maps: DatapathMaps, readBy: () => Iterable<number>) {
     this.#maps = maps;
+    this.#readBy = readBy;
     this.#active = maps.config.get(0)?.ip_slot ?? 0;
     for (const [key, identity] of maps.ip_cidr.entriesBatch())
       if (key.slot === this.#active) this.#content.set(keyText(key.prefixlen, key.addr), identity);
@@ -33,13 +40,14 @@ export class AddressSlots {
     return this.#content.size;
   }
 
-  /** Fills the idle slot if `wanted` differs. Returns the slot to flip to, or undefined when nothing changes. */
+  /** Fills a free slot if `wanted` differs. Returns the slot to flip to, or undefined when nothing changes. */
   prepare(wanted: readonly AddressIdentity[]): number | undefined {
     const entries = wanted.map(toEntry);
     if (entries.length === this.#content.size && entries.every((e) => this.#content.get(e.text) === e.identity))
       return undefined;
     this.sweep();
-    const idle = 1 - this.#active;
+    const used = this.#used();
+    const idle = SLOTS.find((slot) => !used.has(slot))!;
     this.#idleHolds = true;
     const pad = new Uint8Array(3);
     this.#maps.ip_host.updateBatch(
@@ -62,13 +70,17 @@ export class AddressSlots {
     this.#idleHolds = true;
   }
 
-  /** Empties the slot that no identity reads any more. */
+  /** Empties the slots that no identity reads any more. */
   sweep(): void {
     if (!this.#idleHolds) return;
-    const idle = 1 - this.#active;
-    this.#maps.ip_cidr.deleteBatch([...this.#maps.ip_cidr.keys()].filter((key) => key.slot === idle));
-    this.#maps.ip_host.deleteBatch([...this.#maps.ip_host.keys()].filter((key) => key.slot === idle));
-    this.#idleHolds = false;
+    const used = this.#used();
+    this.#maps.ip_cidr.deleteBatch([...this.#maps.ip_cidr.keys()].filter((key) => !used.has(key.slot)));
+    this.#maps.ip_host.deleteBatch([...this.#maps.ip_host.keys()].filter((key) => !used.has(key.slot)));
+    this.#idleHolds = used.size > 1;
+  }
+
+  #used(): Set<number> {
+    return new Set([this.#active, ...this.#readBy()]);
   }
 }
 

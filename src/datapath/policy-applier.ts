@@ -50,7 +50,7 @@ export class PolicyApplier {
 
   constructor(maps: DatapathMaps, rules: RuleTable) {
     this.#maps = maps;
-    this.#addresses = new AddressSlots(maps);
+    this.#addresses = new AddressSlots(maps, () => [...this.#active.values()].map(({ cfg }) => cfg.ip_slot));
     this.#tables = new PortTables(rules);
     for (const [id, cfg] of maps.ident_cfg.entriesBatch()) {
       this.#active.set(id, { cfg, entries: new Map() });
@@ -73,16 +73,14 @@ export class PolicyApplier {
     this.sweep();
     const plans = [...changed].map(([id, compiled]) => this.#plan(id, compiled)).filter((plan) => plan !== undefined);
     this.#requireRoom(plans, addresses.length);
-    const ipSlot = this.#addresses.prepare(addresses);
+    const ipSlot = this.#addresses.prepare(addresses) ?? this.#addresses.active;
     for (const plan of plans) this.#fill(plan);
-    if (ipSlot !== undefined) {
-      const planned = new Set(plans.map((plan) => plan.id));
-      for (const [id, { cfg }] of this.#active)
-        if (!planned.has(id)) plans.push({ id, flags: cfg.flags, loses: false, moves: true });
-    }
+    const planned = new Set(plans.map((plan) => plan.id));
+    for (const [id, { cfg }] of this.#active)
+      if (!planned.has(id) && cfg.ip_slot !== ipSlot) plans.push({ id, flags: cfg.flags, loses: false, moves: true });
     plans.sort((a, b) => Number(b.loses) - Number(a.loses));
-    for (const plan of plans) this.#flip(plan, ipSlot ?? this.#addresses.active);
-    if (ipSlot !== undefined) this.#addresses.flip(ipSlot);
+    for (const plan of plans) this.#flip(plan, ipSlot);
+    if (ipSlot !== this.#addresses.active) this.#addresses.flip(ipSlot);
     return { generation: this.#generation, flipped: plans.length };
   }
 
