@@ -1,8 +1,10 @@
 /** A Postern of its own for one test file: own cgroup, pins, state, sockets; real programs inside and beside it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -59,7 +61,8 @@ export interface Instance {
   destroy(): Promise<void>;
 }
 
-export async function startInstance({ mode = 'standalone' as 'standalone' } = {}): Promise<Instance> {
+/** `split`: server and agent are processes of their own; `start` and `stop` are the agent's. */
+export async function startInstance({ mode = 'standalone' as 'standalone' | 'split' } = {}): Promise<Instance> {
   const id = `${process.pid}-${randomBytes(3).toString('hex')}`;
   const mount = findCgroupMount();
   if (mount === undefined) throw new Error('no cgroup2 mounted');
@@ -83,6 +86,13 @@ export async function startInstance({ mode = 'standalone' as 'standalone' } = {}
     POSTERN_HOST_NAME: 'host-a',
   };
   let child: ChildProcess | undefined;
+  let server: ChildProcess | undefined;
+  const launch = (command: string): ChildProcess => {
+    const out = openSync(logPath, 'a');
+    const launched = spawn(join(ROOT, 'postern'), [command], { env, stdio: ['ignore', out, out] });
+    closeSync(out);
+    return launched;
+  };
   const ended = (): boolean => child === undefined || child.exitCode !== null || child.signalCode !== null;
 
   const instance: Instance = {
@@ -130,13 +140,14 @@ export async function startInstance({ mode = 'standalone' as 'standalone' } = {}
       return found;
     },
     start: async () => {
-      const out = openSync(logPath, 'a');
-      child = spawn(join(ROOT, 'postern'), [mode], { env, stdio: ['ignore', out, out] });
+      if (mode === 'split') server ??= launch('server');
+      child = launch(mode === 'split' ? 'agent' : mode);
       await until('the agent has applied something and is ready', async () => {
         if (ended()) throw new Error(`postern ended:\n${readFileSync(logPath, 'utf8')}`);
         if (!existsSync(join(runDir, 'agent.sock'))) return false;
-        const { body } = await instance.agent('/v1/status');
-        return body.uid !== '';
+        // after a kill -9 the old socket file is still there until the new agent replaces it
+        const status = await instance.agent('/v1/status').catch(() => undefined);
+        return status !== undefined && status.body.uid !== '';
       });
     },
     stop: async (signal = 'SIGTERM') => {
@@ -146,6 +157,11 @@ export async function startInstance({ mode = 'standalone' as 'standalone' } = {}
     },
     destroy: async () => {
       await instance.stop();
+      if (server !== undefined && server.exitCode === null) {
+        const over = once(server, 'exit');
+        server.kill();
+        await over;
+      }
       detachKernel(pinDir);
       await removeCgroup(cgroupDir);
       rmSync(folder, { recursive: true, force: true });
@@ -193,6 +209,13 @@ async function removeCgroup(dir: string): Promise<void> {
     } catch {
       // ended meanwhile
     }
-  await until(`cgroup ${dir} is empty`, () => pids().length === 0);
-  rmdirSync(dir);
+  // a task that has just ended keeps its cgroup busy for a moment
+  await until(`cgroup ${dir} is gone`, () => {
+    try {
+      rmdirSync(dir);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
