@@ -40,7 +40,8 @@ test.before(
     outside = createNetns(`pt-${postern.name}-out`);
     joinNetns(inside, ['192.0.2.1/24'], outside, ['192.0.2.2/24']);
     folder = mkdtempSync(join(tmpdir(), 'postern-test-ssh-'));
-    for (const key of ['host', 'user']) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, key)]);
+    for (const key of ['host', 'user'])
+      execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, key)]);
     copyFileSync(join(folder, 'user.pub'), join(folder, 'authorized'));
     chmodSync(join(folder, 'authorized'), 0o600);
     mkdirSync('/run/sshd', { recursive: true });
