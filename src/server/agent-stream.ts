@@ -1,11 +1,11 @@
 /** Desired state on its way to an agent. One buffer per revision, however many agents there are. */
 import type { Delta, Snapshot, WireIdentity, WirePolicy, WireWorkload } from '../api/agent-stream.ts';
+import { readRevisions } from './change-log.ts';
 import type { ServerContext } from './context.ts';
 import type { Request } from './operation.ts';
 import { CLUSTER_NAME } from './plan.ts';
 import { integerParameter } from './query.ts';
 import type { Collection, Revision, State, StoredIdentity, StoredOf, StoredPolicy, StoredWorkload } from './state.ts';
-import { readRevisions } from './store-sql.ts';
 import { STREAMING } from './stream.ts';
 import { namespaceLabels } from './view.ts';
 

@@ -11,9 +11,11 @@ import type { Hono } from 'hono';
 import { createApp } from './app.ts';
 import type { ServerContext } from './context.ts';
 import { type Connection, openDatabase } from './database.ts';
+import { listenForWrites } from './database-listen.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import type { FlowRetention } from './flow-partition.ts';
 import { FlowStore } from './flow-store.ts';
+import { serverGauges } from './gauges.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { migrate } from './migrate.ts';
@@ -42,6 +44,8 @@ export interface ServerOptions {
   /** How the kernel is asked who is connected; for tests. */
   readonly lookup?: PeerLookup;
   readonly migrationsDir?: string;
+  /** Of the product, for /openapi.json. */
+  readonly version?: string;
   readonly log: Log;
 }
 
@@ -58,6 +62,7 @@ export interface RunningServer {
 
 /** Connections that may wait to be accepted: a fleet reconnects at once after a restart. */
 const BACKLOG = 4096;
+const HOUSEKEEPING_MS = 3_600_000;
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { stateDir, runDir, log } = options;
@@ -99,8 +104,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       streams: new Streams(),
       requireIfMatch: options.requireIfMatch ?? false,
     };
+    closers.push(keepHouse(context, log));
+    metrics.add(...serverGauges(context));
+    if (postgres === undefined) closers.push(listenForWrites(connection, () => context.store.catchUp(), log));
     const app = createApp({
-      operations: allOperations(context, metrics),
+      operations: allOperations(context, metrics, options.version ?? '0'),
       access: {
         lookup: options.lookup ?? KERNEL_LOOKUP,
         socketPath,
@@ -133,6 +141,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await close();
     throw error;
   }
+}
+
+/** What falls due with time alone. */
+function keepHouse({ store, reports }: ServerContext, log: Log): () => void {
+  const timer = setInterval(() => {
+    const isHeld = (id: number) => reports.endpointsWith(id).length > 0;
+    store.forgetIdentities(Date.now(), isHeld).catch((error) => log('warn', `cannot forget identities: ${error}`));
+  }, HOUSEKEEPING_MS).unref();
+  return () => clearInterval(timer);
 }
 
 /** `127.0.0.1:7460` or `[::1]:7460`; anything that is not loopback is refused. */

@@ -4,11 +4,11 @@ import type { WorkloadSpec } from '../api/workload.ts';
 import { parsePolicy } from '../core/policy.ts';
 import { type Queries, sql } from './database.ts';
 import type { Draft } from './draft.ts';
+import { REUSE_AFTER_MS } from './identity-allocation.ts';
 import { hashText } from './plan.ts';
 import {
   type Change,
   policyKey,
-  type Revision,
   rememberPolicy,
   type State,
   type StoredIdentity,
@@ -16,9 +16,6 @@ import {
   type StoredPolicy,
   type StoredWorkload,
 } from './state.ts';
-
-/** How many revisions back a watch can resume. */
-export const CHANGES_KEPT = 10_000;
 
 interface ObjectRow {
   readonly uid: string;
@@ -106,7 +103,7 @@ async function loadIdentities(db: Queries, workloads: ReadonlyMap<string, Stored
 }
 
 /** A stored document was accepted once; one that a newer version refuses stays, does nothing, and says so in status. */
-function readPolicy(document: Readonly<Record<string, unknown>>): void {
+export function readPolicy(document: Readonly<Record<string, unknown>>): void {
   const result = parsePolicy(document);
   if (result.ok) rememberPolicy(document, result.value);
 }
@@ -242,22 +239,10 @@ export async function readPolicyText(
   return row;
 }
 
-/** The revisions after `revision`, in order; undefined when the log does not reach back so far. */
-export async function readRevisions(db: Queries, revision: number, upTo: number): Promise<Revision[] | undefined> {
-  if (revision >= upTo) return [];
-  const rows = await db.query<{ revision: number } & Record<string, unknown>>(sql`
-    select revision, collection, key, type, object from changes
-    where revision > ${revision} and revision <= ${upTo} order by revision, seq`);
-  if (rows[0]?.revision !== revision + 1) return undefined;
-  const revisions = Map.groupBy(rows, (row) => row.revision);
-  return [...revisions].map(([n, changes]) => ({ revision: n, changes: changes.map(toChange) }));
-}
-
-function toChange({ collection, key, type, object }: Record<string, unknown>): Change {
-  if (collection === 'policies' && type !== 'DELETED') readPolicy((object as StoredPolicy).document);
-  return { collection, key, type, object } as Change;
-}
-
-export async function pruneChanges(db: Queries, revision: number): Promise<void> {
-  await db.query(sql`delete from changes where revision <= ${revision - CHANGES_KEPT}`);
+/** Those of `ids` that still name nothing; another server may have given one out again meanwhile. */
+export async function deleteIdentities(db: Queries, ids: readonly number[], nowMs: number): Promise<number[]> {
+  const before = new Date(nowMs - REUSE_AFTER_MS).toISOString();
+  const rows = await db.query<{ id: number }>(sql`
+    delete from identities where id = any (${sql.param(ids)}::int[]) and unused_since < ${before}::timestamptz returning id`);
+  return rows.map(({ id }) => id);
 }

@@ -4,21 +4,15 @@
  * reader sees them in order.
  */
 import type { Plan } from '../api/apply.ts';
+import { CHANGES_KEPT, pruneChanges, readRevisions } from './change-log.ts';
 import type { Database } from './database.ts';
 import type { Draft } from './draft.ts';
 import { FitCheck } from './fit.ts';
+import { expiredIdentities } from './identity-allocation.ts';
 import type { Log } from './log.ts';
 import { type Operation, type Precondition, planWrite, targetOf } from './plan.ts';
 import { applyRevision, type Revision, type State } from './state.ts';
-import {
-  CHANGES_KEPT,
-  loadState,
-  type PolicyText,
-  pruneChanges,
-  readRevisions,
-  takeRevision,
-  writeDraft,
-} from './store-sql.ts';
+import { deleteIdentities, loadState, type PolicyText, takeRevision, writeDraft } from './store-sql.ts';
 
 export interface WriteOptions {
   readonly actor: string;
@@ -78,6 +72,20 @@ export class Store {
     return this.#enqueue(() =>
       options.dryRun ? this.#rehearse(operations, options) : this.#write(operations, options),
     );
+  }
+
+  /** Frees the numbers of identities that have named nothing for 30 days, on no host either. */
+  forgetIdentities(nowMs: number, isHeld: (id: number) => boolean): Promise<void> {
+    return this.#enqueue(async () => {
+      const expired = expiredIdentities(this.#state.identities.values(), nowMs)
+        .map(({ id }) => id)
+        .filter((id) => !isHeld(id));
+      if (expired.length === 0) return;
+      const gone = new Set(await deleteIdentities(this.db, expired, nowMs));
+      const identities = new Map([...this.#state.identities].filter(([, { id }]) => !gone.has(id)));
+      this.#state = { ...this.#state, identities };
+      this.#fit.accept(this.#state);
+    });
   }
 
   /** Takes up what another server has written. */

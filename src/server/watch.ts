@@ -3,12 +3,12 @@
  * from the change log, what happens meanwhile waits until that has been sent.
  */
 import type { WatchEvent } from '../api/list.ts';
+import { readRevisions } from './change-log.ts';
 import type { ServerContext } from './context.ts';
 import type { Request } from './operation.ts';
 import { ProblemError } from './problem-error.ts';
 import { integerParameter } from './query.ts';
 import type { Change, Collection, Revision, State, StoredOf } from './state.ts';
-import { readRevisions } from './store-sql.ts';
 import { STREAMING } from './stream.ts';
 
 const BOOKMARK_MS = 10_000;

@@ -3,6 +3,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Operation } from '../operation.ts';
 import { agentOperations } from './agent.ts';
 import { applyOperations } from './apply.ts';
+import { docsOperations } from './docs.ts';
 import { flowOperations } from './flow.ts';
 import { healthOperations } from './health.ts';
 import { discoverOperations, endpointOperations, hostOperations } from './host.ts';
@@ -12,8 +13,8 @@ import { policyOperations } from './policy.ts';
 import { workloadOperations } from './workload.ts';
 
 /** In the order in which /docs shows them. */
-export function allOperations(context: ServerContext, metrics: Metrics): Operation[] {
-  return [
+export function allOperations(context: ServerContext, metrics: Metrics, version: string): Operation[] {
+  const operations = [
     ...workloadOperations(context),
     ...policyOperations(context),
     ...applyOperations(context),
@@ -26,4 +27,5 @@ export function allOperations(context: ServerContext, metrics: Metrics): Operati
     ...agentOperations(context),
     ...healthOperations(context, metrics),
   ];
+  return [...operations, ...docsOperations(operations, version)];
 }

@@ -1,0 +1,42 @@
+/** `/openapi.json` and `/docs`: the API about itself. Loaded when first asked for: few servers ever are. */
+import type { Operation } from '../operation.ts';
+
+const tag = 'About';
+
+/** @param operations all others */
+export function docsOperations(operations: readonly Operation[], version: string): Operation[] {
+  const own: Operation[] = [
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      tag,
+      summary: 'This API as OpenAPI 3.1',
+      access: 'read',
+      answers: { 200: { description: 'OpenAPI 3.1' } },
+      curl: '$P/openapi.json',
+      async run() {
+        const { toOpenApi } = await import('../openapi.ts');
+        return Response.json(toOpenApi(all, version));
+      },
+    },
+    {
+      method: 'GET',
+      path: '/docs',
+      tag,
+      summary: 'This API as a page',
+      access: 'read',
+      answers: { 200: { description: 'HTML', type: 'text/html' } },
+      async run() {
+        const { toDocsPage } = await import('../docs-page.ts');
+        return new Response(toDocsPage(all, version), {
+          headers: {
+            'content-type': 'text/html; charset=utf-8',
+            'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
+          },
+        });
+      },
+    },
+  ];
+  const all = [...operations, ...own];
+  return own;
+}
