@@ -351,6 +351,8 @@ struct config {
 	__u32 root_is_top; /* 1 = nothing is mounted below it (no initramfs rootfs) */
 	__u32 round; /* of backfill */
 	__u32 scope_level;
+	__u32 revoke_by_list; /* 1 = revoke_tcp only lists: the kernel has no bpf_sock_destroy (before 6.5) */
+	__u32 pad;
 };
 
 enum counter {
@@ -462,6 +464,14 @@ struct listen_event {
 	__u16 port;
 	__u8 protocol;
 	__u8 pad[5];
+};
+
+/* What revoke_tcp prints where it cannot destroy: one connection, this host's end first. */
+struct revoked {
+	__u8 local[16];
+	__u8 remote[16];
+	__u16 local_port;
+	__u16 remote_port;
 };
 
 /* Question and answer of probe_verdict. */

@@ -3,7 +3,7 @@
  * iterate.bpf.c: programs that the agent runs by reading an iterator.
  *   host_root     the file system of the agent's own root, for path.h, and the cookie of its network namespace
  *   backfill      every inet socket that a process holds: label, listener entry, direction (also sockets older than the agent)
- *   revoke_tcp    judges every connection again and destroys those that lost their right
+ *   revoke_tcp    judges every connection again and destroys those that lost their right, or lists them
  */
 #include "label.h"
 #include "event.h"
@@ -141,6 +141,7 @@ int backfill(struct bpf_iter__task_file *ctx)
 SEC("iter/tcp")
 int revoke_tcp(struct bpf_iter__tcp *ctx)
 {
+	struct config *c = config_get();
 	struct sock_common *skc = ctx->sk_common;
 	struct flow_event *e;
 	struct tcp_sock *tp;
@@ -193,7 +194,13 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	}
 	sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (!bpf_sock_destroy || bpf_sock_destroy(skc)) {
+	if (!bpf_sock_destroy || (c && c->revoke_by_list)) {
+		struct revoked r = {.local_port = sport, .remote_port = dport};
+
+		__builtin_memcpy(r.local, &local, 16);
+		__builtin_memcpy(r.remote, &remote, 16);
+		bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	} else if (bpf_sock_destroy(skc)) {
 		count(COUNT_REVOKE_FAILED);
 		return 0;
 	}

@@ -13,6 +13,7 @@ const struct exec_event *abi_exec_event __attribute__((unused));
 const struct exit_event *abi_exit_event __attribute__((unused));
 const struct cgroup_event *abi_cgroup_event __attribute__((unused));
 const struct listen_event *abi_listen_event __attribute__((unused));
+const struct revoked *abi_revoked __attribute__((unused));
 const struct verdict_probe *abi_verdict_probe __attribute__((unused));
 const enum counter *abi_counter __attribute__((unused));
 const enum drop_reason *abi_drop_reason __attribute__((unused));

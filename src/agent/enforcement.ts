@@ -4,6 +4,7 @@ import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts'
 import { compileMatch } from '../core/match-program.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { PolicyApplier } from '../datapath/policy-applier.ts';
+import { revoke } from '../datapath/revoke.ts';
 import { RuleTable } from '../datapath/rule-table.ts';
 import { type DesiredState, EMPTY_STATE } from './desired-state.ts';
 import type { Labels } from './labels.ts';
@@ -94,7 +95,7 @@ export class Enforcement {
 
   /** Every connection is judged again; those without a right are destroyed. */
   revoke(): void {
-    this.#netns.each(() => this.#kernel.iterate('revoke_tcp'));
+    this.#netns.each(() => revoke(this.#kernel));
   }
 
   stop(): void {

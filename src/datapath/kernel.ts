@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { BpfLink, BpfMap, BpfObject, isBpffs, mountBpffs, objGet } from 'libbpf-ts';
+import { BpfLink, BpfMap, BpfObject, features, isBpffs, mountBpffs, objGet } from 'libbpf-ts';
 import { DETACH_ORDER, SOCKET_PROGRAMS, TRACING_PROGRAMS } from './hooks.ts';
 import { type DatapathMaps, mapCodecs } from './maps.ts';
 
@@ -96,14 +96,14 @@ export class Kernel {
       : [];
   }
 
-  /** Runs an iterator program once over everything that the calling thread's network namespace shows. */
-  iterate(name: 'host_root' | 'backfill' | 'revoke_tcp'): void {
+  /** Runs an iterator program once over everything that the calling thread's network namespace shows; returns its output. */
+  iterate(name: 'host_root' | 'backfill' | 'revoke_tcp'): Buffer {
     let link = this.#iterators.get(name);
     if (link === undefined) {
       link = this.programs.program(name).attachIter();
       this.#iterators.set(name, link);
     }
-    link.readIter();
+    return link.readIter();
   }
 
   /** Ends this process's hold; what is pinned goes on. */
@@ -114,10 +114,13 @@ export class Kernel {
 
   #initialise(): void {
     const config = this.maps.config.get(0)!;
-    if (config.abi === 0) {
-      const key = randomBytes(8).readBigUInt64LE() | 1n;
-      this.maps.config.set(0, { ...config, abi: ABI_VERSION, hash_key: key });
-    }
+    const fresh = config.abi === 0;
+    this.maps.config.set(0, {
+      ...config,
+      abi: ABI_VERSION,
+      hash_key: fresh ? randomBytes(8).readBigUInt64LE() | 1n : config.hash_key,
+      revoke_by_list: features().sockDestroyKfunc ? 0 : 1,
+    });
     this.iterate('host_root');
   }
 

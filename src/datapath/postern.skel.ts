@@ -388,6 +388,31 @@ export const verdictProbeCodec: Codec<VerdictProbe> = {
   },
 };
 
+/** struct revoked, 36 bytes */
+export interface Revoked {
+  local: Uint8Array;
+  remote: Uint8Array;
+  local_port: number;
+  remote_port: number;
+}
+export const revokedCodec: Codec<Revoked> = {
+  size: 36,
+  decode(view, offset) {
+    return {
+      local: getBytes(view, offset, 16),
+      remote: getBytes(view, offset + 16, 16),
+      local_port: view.getUint16(offset + 32, true),
+      remote_port: view.getUint16(offset + 34, true),
+    };
+  },
+  encode(view, offset, value) {
+    setBytes(view, offset, 16, value.local);
+    setBytes(view, offset + 16, 16, value.remote);
+    view.setUint16(offset + 32, value.local_port, true);
+    view.setUint16(offset + 34, value.remote_port, true);
+  },
+};
+
 /** struct sk_info, 80 bytes */
 export interface SkInfo {
   local_id: number;
@@ -529,7 +554,7 @@ export const cgroupLabelCodec: Codec<CgroupLabel> = {
   },
 };
 
-/** struct config, 72 bytes */
+/** struct config, 80 bytes */
 export interface Config {
   hash_key: bigint;
   scope: number;
@@ -543,9 +568,11 @@ export interface Config {
   root_is_top: number;
   round: number;
   scope_level: number;
+  revoke_by_list: number;
+  pad: number;
 }
 export const configCodec: Codec<Config> = {
-  size: 72,
+  size: 80,
   decode(view, offset) {
     return {
       hash_key: view.getBigUint64(offset, true),
@@ -560,6 +587,8 @@ export const configCodec: Codec<Config> = {
       root_is_top: view.getUint32(offset + 56, true),
       round: view.getUint32(offset + 60, true),
       scope_level: view.getUint32(offset + 64, true),
+      revoke_by_list: view.getUint32(offset + 68, true),
+      pad: view.getUint32(offset + 72, true),
     };
   },
   encode(view, offset, value) {
@@ -575,6 +604,8 @@ export const configCodec: Codec<Config> = {
     view.setUint32(offset + 56, value.root_is_top, true);
     view.setUint32(offset + 60, value.round, true);
     view.setUint32(offset + 64, value.scope_level, true);
+    view.setUint32(offset + 68, value.revoke_by_list, true);
+    view.setUint32(offset + 72, value.pad, true);
   },
 };
 
@@ -1335,10 +1366,11 @@ export const sizes = {
   cgroup_event: 288,
   listen_event: 56,
   verdict_probe: 40,
+  revoked: 36,
   sk_info: 80,
   proc: 32,
   cgroup_label: 56,
-  config: 72,
+  config: 80,
   ident_cfg: 8,
   l3_key: 12,
   l3_val: 12,
@@ -1407,6 +1439,7 @@ export interface ObjectTypes {
     abi_exit_event: number;
     abi_cgroup_event: number;
     abi_listen_event: number;
+    abi_revoked: number;
     abi_verdict_probe: number;
     abi_counter: number;
     abi_drop_reason: number;
