@@ -18,7 +18,12 @@ export const MIN_POSTGRES = 14;
 export async function migrate(connection: Connection, folder: string, log: Log): Promise<void> {
   const client = new pg.Client({ ...toClientConfig(connection), application_name: 'postern migrate' });
   client.on('error', () => undefined);
-  await client.connect();
+  try {
+    await client.connect();
+  } catch (cause) {
+    const what = 'url' in connection ? 'the database of DATABASE_URL' : 'the embedded database';
+    throw new Error(`Cannot reach ${what}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
   try {
     await checkVersion(client);
     await client.query('select pg_advisory_lock($1)', [LOCK]);
