@@ -44,6 +44,16 @@ static __always_inline void sock_remote(struct sock *sk, struct addr *a)
 		BPF_CORE_READ_INTO(a, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 }
 
+/* An old connection: whoever listens on its own port accepted it. */
+static __always_inline bool connection_side(struct sk_info *info, struct sock *sk, const struct addr *local, __u16 port)
+{
+	bool accepted = local_find(info->netns, local, IPPROTO_TCP, port) != NULL;
+
+	info->direction = accepted ? DIR_INGRESS : DIR_EGRESS;
+	info->port = accepted ? port : bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	return accepted;
+}
+
 SEC("iter/task_file")
 int backfill(struct bpf_iter__task_file *ctx)
 {
@@ -124,18 +134,39 @@ int backfill(struct bpf_iter__task_file *ctx)
 		if (p && (p->flags & PROC_FAILSAFE) && port == 68) /* the DHCP client's */
 			info->flags |= SK_FAILSAFE;
 	} else if (type == SOCK_STREAM && state == TCP_ESTABLISHED && (info->flags & SK_OLD)) {
-		/* second round: who listens is known, so a connection on a listening port was accepted */
-		struct local_val *v = local_find(info->netns, &a, IPPROTO_TCP, port);
-
-		info->direction = v ? DIR_INGRESS : DIR_EGRESS;
-		info->port = v ? port : bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-		if (v) {
+		/* second round: who listens is known */
+		if (connection_side(info, sk, &a, port)) {
 			sk_label_listen(info, &a, IPPROTO_TCP, port);
 			if (p && (p->flags & PROC_FAILSAFE))
 				info->flags |= SK_FAILSAFE;
 		}
 	}
 	return 0;
+}
+
+/*
+ * A connection older than the agent that no descriptor held (in flight in a unix socket, registered with io_uring) was
+ * not met by the backfill: its cgroup names it. NULL = the host's.
+ */
+static __always_inline struct sk_info *hidden_connection(struct tcp_sock *tp, struct sock *sk)
+{
+	__u32 identity = cgroup_identity(BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id));
+	struct sk_info *info;
+	struct addr local;
+
+	if (!identity)
+		return NULL;
+	info = bpf_sk_storage_get(&sk_info, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!info)
+		return NULL;
+	info->local_id = identity;
+	info->origin = ORIGIN_CGROUP;
+	info->flags |= SK_OLD;
+	info->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	sock_local(sk, &local);
+	connection_side(info, sk, &local, BPF_CORE_READ(sk, __sk_common.skc_num));
+	count(COUNT_BACKFILLED);
+	return info;
 }
 
 SEC("iter/tcp")
@@ -163,10 +194,10 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (!tp)
 		return 0;
-	info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
+	sk = (struct sock *)tp;
+	info = bpf_sk_storage_get(&sk_info, tp, 0, 0) ?: hidden_connection(tp, sk);
 	if (!info || !info->direction || (info->flags & SK_FAILSAFE))
 		return 0;
-	sk = (struct sock *)tp;
 	sock_local(sk, &local);
 	sock_remote(sk, &remote);
 	client = info->direction == DIR_EGRESS;

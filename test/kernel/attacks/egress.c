@@ -1,0 +1,181 @@
+/* Ways to get a packet to DENIED: egress MODE DENIED ALLOWED TAG. What comes back says nothing: the peer's sniffer does. */
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/in6.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PORT 7000
+static const char *tag;
+
+static socklen_t address(const char *text, int port, struct sockaddr_storage *out)
+{
+	struct sockaddr_in *v4 = (void *)out;
+	struct sockaddr_in6 *v6 = (void *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(port);
+		return sizeof(*v4);
+	}
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons(port);
+	inet_pton(AF_INET6, text, &v6->sin6_addr);
+	return sizeof(*v6);
+}
+
+static void say(const char *what, long result)
+{
+	printf("%s %ld\n", what, result < 0 ? 0 : result);
+	if (result < 0)
+		perror(what);
+}
+
+static int tcp_connect(int fd, struct sockaddr_storage *to, socklen_t size)
+{
+	struct pollfd p = {fd, POLLOUT};
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (connect(fd, (void *)to, size) == 0)
+		return 0;
+	poll(&p, 1, 500);
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n);
+	return error;
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argv[1];
+	struct sockaddr_storage d, a, unspec = {.ss_family = AF_UNSPEC};
+	socklen_t nd = address(argv[2], PORT, &d), na = address(argv[3], PORT, &a);
+	int family = d.ss_family, fd, length;
+
+	tag = argv[4];
+	length = strlen(tag);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(mode, "tcp")) {
+		say(mode, tcp_connect(socket(family, SOCK_STREAM, 0), &d, nd));
+	} else if (!strcmp(mode, "udp")) {
+		say(mode, sendto(socket(family, SOCK_DGRAM, 0), tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "ping")) {
+		unsigned char echo[64] = {family == AF_INET ? 8 : 128};
+
+		memcpy(echo + 8, tag, length);
+		fd = socket(family, SOCK_DGRAM, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+		say(mode, sendto(fd, echo, 8 + length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "udplite")) {
+		fd = socket(family, SOCK_DGRAM, 136);
+		say("connect", connect(fd, (void *)&d, nd));
+		say("send", send(fd, tag, length, 0));
+	} else if (!strcmp(mode, "rthdr-tcp") || !strcmp(mode, "rthdr-udp")) {
+		unsigned char srh[40] = {0, 4, 4, 1, 1, 0, 0, 0}; /* segments in reverse: [final, next] */
+
+		memcpy(srh + 8, &((struct sockaddr_in6 *)&a)->sin6_addr, 16);
+		memcpy(srh + 24, &((struct sockaddr_in6 *)&d)->sin6_addr, 16);
+		fd = socket(AF_INET6, !strcmp(mode, "rthdr-tcp") ? SOCK_STREAM : SOCK_DGRAM, 0);
+		say("setsockopt", setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, srh, sizeof(srh)));
+		if (!strcmp(mode, "rthdr-tcp"))
+			say("connect", tcp_connect(fd, &a, na));
+		else
+			say("sendto", sendto(fd, tag, length, 0, (void *)&a, na));
+	} else if (!strcmp(mode, "cmsg")) { /* connected, with control messages; must pass where DENIED is allowed */
+		char control[CMSG_SPACE(sizeof(int))] = {};
+		struct iovec io = {(void *)tag, length};
+		struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+		c->cmsg_level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+		c->cmsg_type = family == AF_INET ? IP_TOS : IPV6_TCLASS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		*(int *)CMSG_DATA(c) = 16;
+		fd = socket(family, SOCK_DGRAM, 0);
+		say("connect", connect(fd, (void *)&d, nd));
+		say("sendmsg", sendmsg(fd, &m, 0));
+	} else if (!strcmp(mode, "family0")) {
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		d.ss_family = AF_UNSPEC;
+		say(mode, sendto(fd, tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "mapped-tcp") || !strcmp(mode, "mapped-udp") || !strcmp(mode, "sockaddr-in")) {
+		char text[64];
+		struct sockaddr_storage mapped;
+		socklen_t n;
+
+		snprintf(text, sizeof(text), "::ffff:%s", argv[2]);
+		n = address(text, PORT, &mapped);
+		if (!strcmp(mode, "mapped-tcp"))
+			say(mode, tcp_connect(socket(AF_INET6, SOCK_STREAM, 0), &mapped, n));
+		else if (!strcmp(mode, "mapped-udp"))
+			say(mode, sendto(socket(AF_INET6, SOCK_DGRAM, 0), tag, length, 0, (void *)&mapped, n));
+		else
+			say(mode, sendto(socket(AF_INET6, SOCK_DGRAM, 0), tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "tfo-sendto")) {
+		fd = socket(family, SOCK_STREAM, 0);
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		say(mode, sendto(fd, tag, length, MSG_FASTOPEN, (void *)&d, nd));
+	} else if (!strcmp(mode, "tfo-connect")) {
+		int on = 1;
+
+		fd = socket(family, SOCK_STREAM, 0);
+		setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on));
+		say("connect", tcp_connect(fd, &d, nd));
+		say("send", send(fd, tag, length, 0));
+	} else if (!strcmp(mode, "reconnect-tcp") || !strcmp(mode, "reconnect-udp")) {
+		int tcp = !strcmp(mode, "reconnect-tcp");
+
+		fd = socket(family, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
+		say("allowed", tcp_connect(fd, &a, na));
+		say("unspec", connect(fd, (void *)&unspec, sizeof(unspec)));
+		say("denied", tcp_connect(fd, &d, nd));
+		say("send", send(fd, tag, length, MSG_NOSIGNAL));
+	} else if (!strcmp(mode, "connected-sendto")) {
+		fd = socket(family, SOCK_DGRAM, 0);
+		say("connect", connect(fd, (void *)&a, na));
+		say("sendto", sendto(fd, tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "sendmmsg")) {
+		struct iovec io = {(void *)tag, length};
+		struct mmsghdr m[2] = {
+			{.msg_hdr = {.msg_iov = &io, .msg_iovlen = 1, .msg_name = &a, .msg_namelen = na}},
+			{.msg_hdr = {.msg_iov = &io, .msg_iovlen = 1, .msg_name = &d, .msg_namelen = nd}},
+		};
+
+		say(mode, sendmmsg(socket(family, SOCK_DGRAM, 0), m, 2, 0));
+	} else if (!strcmp(mode, "raw-icmp")) {
+		unsigned char echo[64] = {family == AF_INET ? 8 : 128};
+
+		memcpy(echo + 8, tag, length);
+		fd = socket(family, SOCK_RAW, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+		((struct sockaddr_in6 *)&d)->sin6_port = 0;
+		say(mode, sendto(fd, echo, 8 + length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "raw-connected")) {
+		unsigned char segment[64] = {0x1b, 0x58, 0x1b, 0x58};
+
+		memcpy(segment + 20, tag, length);
+		fd = socket(family, SOCK_RAW, IPPROTO_TCP);
+		((struct sockaddr_in6 *)&d)->sin6_port = 0;
+		say("connect", connect(fd, (void *)&d, nd));
+		say("send", send(fd, segment, sizeof(segment), 0));
+	} else if (!strcmp(mode, "raw-header")) { /* the header names D, the socket address A */
+		struct {
+			struct iphdr ip;
+			char text[40];
+		} p = {.ip = {.version = 4, .ihl = 5, .ttl = 9, .protocol = 200, .daddr = ((struct sockaddr_in *)&d)->sin_addr.s_addr}};
+
+		memcpy(p.text, tag, length);
+		say(mode, sendto(socket(AF_INET, SOCK_RAW, IPPROTO_RAW), &p, sizeof(p), 0, (void *)&a, na));
+	} else {
+		return 2;
+	}
+	return 0;
+}

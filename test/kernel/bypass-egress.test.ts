@@ -1,0 +1,149 @@
+// @timeout 120
+/**
+ * Ways out, each tried twice: without a policy it reaches the denied peer (so the attempt is a real one), with it
+ * nothing arrives there. The sniffer at the peer decides, never a return value.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { inNetns } from 'libbpf-ts';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { run } from '../e2e/run-in.ts';
+import { told, until } from '../e2e/wait.ts';
+import { DEN, DENIED, FRIEND, FRIENDS, type Frame, type Lab, openLab } from './lab.ts';
+
+const test = suite('bypass: egress');
+let lab: Lab;
+
+test.before(
+  told(async () => {
+    lab = await openLab();
+  }),
+);
+
+test.after(async () => {
+  await lab?.destroy();
+});
+
+const tries: readonly (readonly [mode: string, families: readonly (4 | 6)[]])[] = [
+  ['tcp', [4, 6]],
+  ['udp', [4, 6]],
+  ['ping', [4, 6]],
+  ['udplite', [4, 6]],
+  ['rthdr-tcp', [6]],
+  ['rthdr-udp', [6]],
+  ['cmsg', [4, 6]],
+  ['family0', [4]],
+  ['mapped-tcp', [4]],
+  ['mapped-udp', [4]],
+  ['sockaddr-in', [4]],
+  ['tfo-sendto', [4, 6]],
+  ['tfo-connect', [4, 6]],
+  ['reconnect-tcp', [4, 6]],
+  ['reconnect-udp', [4, 6]],
+  ['connected-sendto', [4, 6]],
+  ['sendmmsg', [4, 6]],
+  ['raw-icmp', [4, 6]],
+  ['raw-connected', [4, 6]],
+  ['raw-header', [4]],
+];
+
+for (const [mode, families] of tries)
+  for (const family of families)
+    test(`${mode} over IPv${family} does not reach a denied peer`, async () => {
+      const argv = [lab.program('egress'), mode, DENIED[family], FRIENDS[family], `TAG-${mode}`];
+      lab.policy(undefined);
+      assert.ok(reached(await lab.attack(argv), DENIED[family]), 'without a policy it arrives');
+      lab.enforce();
+      assert.equal((await lab.attack(argv)).filter(to(DENIED[family])), []);
+    });
+
+for (const mode of ['tcp', 'udp', 'ping', 'udplite', 'cmsg', 'connected-sendto', 'sendmmsg', 'raw-icmp'])
+  for (const family of [4, 6] as const)
+    test(`${mode} over IPv${family} reaches an allowed peer`, async () => {
+      lab.enforce();
+      const argv = [lab.program('egress'), mode, FRIENDS[family], FRIENDS[family], `TAG-${mode}`];
+      assert.ok(reached(await lab.attack(argv), FRIENDS[family]));
+    });
+
+for (const [address, family] of [
+  ['0.0.0.0', 4],
+  ['::', 6],
+  ['::ffff:0.0.0.0', 6],
+] as const)
+  test(`"world" is not the own host: ${address} does not reach a service here`, async () => {
+    const service = await lab.serve([lab.program('sink')], /READY/, lab.cgroupDir);
+    let got = '';
+    service.stdout!.on('data', (text) => {
+      got += text;
+    });
+    const knock = (mode: string, text: string, cgroup: string) =>
+      run([lab.program('egress'), mode, text, text, 'TAG-here'], { netns: lab.home.path, cgroup });
+    const barrier = async (): Promise<void> => {
+      const before = got.length;
+      await knock('udp', family === 4 ? '127.0.0.1' : '::1', lab.free);
+      await until('the service has read what came before', () => got.length > before);
+    };
+    lab.policy(undefined);
+    await knock('udp', address, lab.den);
+    await barrier();
+    assert.is(got.match(/TAG-here/g)?.length, 2, 'without a policy it arrives');
+    got = '';
+    lab.policy({ 0: 'deny', 9: 'allow', 10: 'allow' });
+    for (const mode of ['udp', 'tcp']) await knock(mode, address, lab.den);
+    await barrier();
+    service.kill('SIGKILL');
+    assert.is(got.match(/TAG-here/g)?.length, 1, got);
+    assert.not.match(got, /ACCEPT/);
+  });
+
+test('sockets that are older than the policy lose their right when it comes', async () => {
+  lab.policy(undefined);
+  const child = await lab.serve([lab.program('held'), 'open', DENIED[4], 'TAG-old'], /READY/);
+  lab.enforce();
+  inNetns(lab.home.path, () => lab.kernel.iterate('revoke_tcp'));
+  const frames = await lab.watch(() => sent(child));
+  assert.equal(
+    frames.filter((frame) => to(DENIED[4])(frame) && frame.tag !== '-'),
+    [],
+  );
+});
+
+for (const mode of ['open', 'inflight'])
+  test(`sockets that are older than the agent (${mode}) send nothing to a denied peer`, async () => {
+    const young = await openLab({ attach: false });
+    try {
+      const child = await young.serve([young.program('held'), mode, DENIED[4], 'TAG-older'], /READY/);
+      young.label(young.den, DEN);
+      young.policy({ 0: 'deny', [FRIEND]: 'allow' });
+      young.kernel.attachTracing();
+      young.kernel.attachSockets();
+      for (let round = 1; round <= 2; round++) {
+        young.kernel.maps.config.set(0, { ...young.kernel.maps.config.get(0)!, round });
+        young.kernel.iterate('backfill');
+      }
+      inNetns(young.home.path, () => young.kernel.iterate('revoke_tcp'));
+      const frames = await young.watch(() => sent(child));
+      assert.equal(
+        frames.filter((frame) => to(DENIED[4])(frame) && frame.tag !== '-'),
+        [],
+      );
+    } finally {
+      await young.destroy();
+    }
+  });
+
+async function sent(child: ChildProcess): Promise<void> {
+  const end = new Promise((resolve) => child.once('close', resolve));
+  child.stdin!.end('go\n');
+  await end;
+}
+
+function to(address: string): (frame: Frame) => boolean {
+  return ({ destination }) => destination === address;
+}
+
+function reached(frames: readonly Frame[], address: string): boolean {
+  return frames.some(to(address));
+}
+
+test.run();
