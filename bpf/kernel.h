@@ -27,10 +27,14 @@
 #define IPPROTO_MPTCP 262
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
+#define TCP_FIN_WAIT2 5
 #define TCP_TIME_WAIT 6
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
 #define TCP_LISTEN 10
+#define TCP_CLOSING 11
 #define TCP_NEW_SYN_RECV 12
+#define SOCK_DONE_BIT 2 /* sk_flags: the peer's FIN has come (enum sock_flags) */
 #define PF_KTHREAD 0x00200000
 #define LOOPBACK_IFINDEX 1 /* fixed in every network namespace (net/core/dev.c, LOOPBACK_IFINDEX) */
 
@@ -154,6 +158,7 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	possible_net_t skc_net;
+	unsigned long skc_flags;
 };
 struct sock_cgroup_data {
 	struct cgroup *cgroup;

@@ -134,7 +134,28 @@ static __always_inline void on_accept(struct sk_info *info, const struct ends *e
 		event_submit(f);
 }
 
-static __always_inline void on_state(struct bpf_sock_ops *ops, struct sk_info *info, struct ends *e)
+/*
+ * The kernel's byte counts include sequence numbers that carry no payload: of who connected its SYN, and each FIN once it
+ * is acknowledged (sent) or has come (received).
+ */
+static __always_inline bool fin_acked(__u32 old_state)
+{
+	return old_state == TCP_LAST_ACK || old_state == TCP_FIN_WAIT2 || old_state == TCP_CLOSING;
+}
+
+static __always_inline bool fin_received(struct bpf_sock *sk)
+{
+	struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
+
+	return kernel_sk && (BPF_CORE_READ(kernel_sk, __sk_common.skc_flags) & SOCK_DONE_BIT);
+}
+
+static __always_inline __u64 less(__u64 bytes, __u32 flags)
+{
+	return bytes > flags ? bytes - flags : 0;
+}
+
+static __always_inline void on_state(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct sk_info *info, struct ends *e)
 {
 	struct flow_event *f;
 
@@ -156,9 +177,8 @@ static __always_inline void on_state(struct bpf_sock_ops *ops, struct sk_info *i
 	f = connection_event(FLOW_CLOSE, info, e);
 	if (!f)
 		return;
-	/* both count SYN and FIN as one byte each */
-	f->bytes_sent = ops->bytes_acked > 2 ? ops->bytes_acked - 2 : 0;
-	f->bytes_received = ops->bytes_received > 1 ? ops->bytes_received - 1 : 0;
+	f->bytes_sent = less(ops->bytes_acked, (info->direction == DIR_EGRESS) + fin_acked(ops->args[0]));
+	f->bytes_received = less(ops->bytes_received, fin_received(sk));
 	f->duration_ns = bpf_ktime_get_boot_ns() - info->since_ns;
 	f->rtt_us = ops->srtt_us >> 3;
 	f->retransmits = ops->total_retrans;
@@ -214,7 +234,7 @@ int on_sockops(struct bpf_sock_ops *ops)
 		on_accept(info, &e);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		on_state(ops, info, &e);
+		on_state(ops, sk, info, &e);
 		break;
 	}
 	return 1;

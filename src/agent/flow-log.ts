@@ -15,7 +15,7 @@ export class FlowLog {
   }
 
   last(count: number): readonly Flow[] {
-    return this.#flows.slice(-Math.min(count, KEPT));
+    return count === 0 ? [] : this.#flows.slice(-Math.min(count, KEPT));
   }
 
   /** Returns the function that ends it. */

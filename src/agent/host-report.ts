@@ -52,9 +52,13 @@ export interface ReportSources {
 export class HostReports {
   readonly #sources: ReportSources;
   readonly #features: Record<string, unknown> = { ...features() };
+  #os: string | undefined;
 
   constructor(sources: ReportSources) {
     this.#sources = sources;
+    void osName().then((name) => {
+      this.#os = name;
+    });
   }
 
   report(): HostReport {
@@ -67,6 +71,7 @@ export class HostReports {
       degraded,
       agentVersion: options.version,
       kernel: release(),
+      ...(this.#os === undefined ? {} : { os: this.#os }),
       features: this.#features,
       addresses: netns.hostAddresses(),
       maps: this.maps(),
@@ -119,6 +124,13 @@ export class HostReports {
     });
     return { endpoints, discover: found };
   }
+}
+
+/** Read once, in the background: the package looks at many files. */
+async function osName(): Promise<string | undefined> {
+  const { osInfo } = await import('systeminformation');
+  const { distro, release: version, codename } = await osInfo();
+  return distro === '' ? undefined : [distro, version, codename && `(${codename})`].filter(Boolean).join(' ');
 }
 
 function ephemeralPorts(): [number, number] {

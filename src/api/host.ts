@@ -17,6 +17,8 @@ const Observed = {
   degraded: v.array(v.string()),
   agentVersion: v.string(),
   kernel: v.string(),
+  /** `Debian GNU/Linux 12 (bookworm)`. */
+  os: v.optional(v.string()),
   /** Probed kernel features: name → present, or why not. */
   features: v.record(v.string(), v.unknown()),
   addresses: v.array(v.string()),
