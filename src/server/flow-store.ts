@@ -196,16 +196,12 @@ export class FlowStore {
       });
       return `${columns.slice(0, -1)},"body":${json}}`;
     });
-    await this.#db.transaction(async (tx) => {
-      // A crash may cost the last half second of flows; policy is written elsewhere, with fsync.
-      await tx.query(sql`set local synchronous_commit = off`);
-      await tx.query(sql`
-        insert into flows (time, id, host, event, verdict, source_workload, destination_workload,
-          source_identity, destination_identity, port, body)
-        select * from json_to_recordset(${`[${rows.join(',')}]`}::json) as r (time timestamptz, id bigint, host text,
-          event text, verdict text, source_workload text, destination_workload text,
-          source_identity bigint, destination_identity bigint, port int, body json)`);
-    });
+    await this.#db.query(sql`
+      insert into flows (time, id, host, event, verdict, source_workload, destination_workload,
+        source_identity, destination_identity, port, body)
+      select * from json_to_recordset(${`[${rows.join(',')}]`}::json) as r (time timestamptz, id bigint, host text,
+        event text, verdict text, source_workload text, destination_workload text,
+        source_identity bigint, destination_identity bigint, port int, body json)`);
     this.stored += batch.length;
   }
 

@@ -1,3 +1,4 @@
+// @timeout 300
 import { execFileSync, fork } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
