@@ -209,7 +209,7 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
 						 DIR_INGRESS, IPPROTO_TCP, info->port);
 
-			if (!in.allow)
+			if (!in.allow || !j.rule)
 				j = in;
 		}
 	} else if (own_address(info->netns, &remote)) {

@@ -273,7 +273,7 @@ static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, 
 			if (!in.allow || in.audit)
 				j = in;
 			else if (!j.rule)
-				j.rule = in.rule;
+				j = (struct judged){.rule = in.rule, .gen = in.gen, .allow = 1, .direction = DIR_EGRESS};
 		}
 	}
 	/* an answer to who may talk to us needs no rule of ours */
