@@ -129,7 +129,7 @@ struct local_val {
 	__u32 identity; /* 0 = the host */
 	__u32 tgid;
 	__s32 sockets; /* sockets behind this key (SO_REUSEPORT); the entry goes with the last */
-	__u32 pad;
+	__u32 failsafe; /* ahead of policy: who connects is not judged for it */
 };
 
 /* ---- processes and cgroups -------------------------------------------------------------------------------------- */

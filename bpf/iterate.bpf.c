@@ -88,7 +88,7 @@ int backfill(struct bpf_iter__task_file *ctx)
 		l.flags = p->flags;
 		l.origin = p->origin;
 	}
-	if (!l.identity) {
+	if (!l.identity && !(l.flags & (PROC_SELF | PROC_PINNED))) {
 		__u64 id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 		struct cgroup_label *cg = bpf_map_lookup_elem(&cgroup_label, &id);
 
@@ -205,7 +205,7 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	if (client) {
 		p = peer_at(info->netns, &remote, IPPROTO_TCP, info->port, cfg.ip_slot);
 		j = judge(cfg, info->local_id, p.id, DIR_EGRESS, IPPROTO_TCP, info->port);
-		if (j.allow && p.local && p.id != RESERVED_HOST) {
+		if (j.allow && p.local && p.id != RESERVED_HOST && !p.failsafe) {
 			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
 						 DIR_INGRESS, IPPROTO_TCP, info->port);
 

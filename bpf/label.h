@@ -101,7 +101,7 @@ static __always_inline void sk_label_listen(struct sk_info *info, const struct a
 static __always_inline void local_add(struct sk_info *info, const struct addr *a, __u8 protocol, __u16 port)
 {
 	struct local_key key = {.netns = info->netns, .port = port, .protocol = protocol};
-	struct local_val fresh = {.identity = info->local_id, .tgid = info->tgid, .sockets = 1};
+	struct local_val fresh = {.identity = info->local_id, .tgid = info->tgid, .sockets = 1, .failsafe = info->flags & SK_FAILSAFE};
 	struct local_val *v;
 
 	__builtin_memcpy(key.addr, a, 16);
@@ -109,6 +109,7 @@ static __always_inline void local_add(struct sk_info *info, const struct addr *a
 	if (v) {
 		v->identity = info->local_id;
 		v->tgid = info->tgid;
+		v->failsafe = info->flags & SK_FAILSAFE;
 		if (!(info->flags & SK_LISTED))
 			__sync_fetch_and_add(&v->sockets, 1);
 	} else if (bpf_map_update_elem(&local, &key, &fresh, BPF_ANY)) {

@@ -233,10 +233,14 @@ int on_ingress(struct __sk_buff *skb)
 	if (sk->type == SOCK_STREAM && sk->state != TCP_LISTEN)
 		return 1;
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
-	if (info && (info->flags & SK_FAILSAFE))
-		return 1;
 	id = sk_identity(sk, info);
-	cfg = ident_cfg_read(id);
+	if (info && (info->flags & SK_FAILSAFE)) {
+		if (sk->type != SOCK_STREAM || skb->ifindex != LOOPBACK_IFINDEX)
+			return 1;
+		cfg = (struct ident_cfg){}; /* not judged; who connects is noted for the accepted socket */
+	} else {
+		cfg = ident_cfg_read(id);
+	}
 	if (sk->type == SOCK_STREAM)
 		return ingress_listener(skb, sk, info, id, cfg);
 	return datagram(skb, sk, info, id, cfg, true);

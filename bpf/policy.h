@@ -16,6 +16,7 @@ struct peer {
 	__u32 id;
 	__u32 tgid;
 	bool local;
+	bool failsafe; /* its socket is ahead of policy */
 };
 
 struct judged {
@@ -106,6 +107,7 @@ static __always_inline struct peer peer_at(__u64 netns, const struct addr *a, __
 		if (v) {
 			p.id = v->identity ?: RESERVED_HOST;
 			p.tgid = v->tgid;
+			p.failsafe = v->failsafe;
 		} else {
 			count(COUNT_LOCAL_MISS);
 		}

@@ -265,7 +265,7 @@ static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, 
 		j = (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
 	} else {
 		j = judge(cfg, info->local_id, p.id, DIR_EGRESS, protocol, port);
-		if (j.allow && !j.audit && p.local && p.id != RESERVED_HOST &&
+		if (j.allow && !j.audit && p.local && p.id != RESERVED_HOST && !p.failsafe &&
 		    !(known && known->direction == DIR_INGRESS)) {
 			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
 						 DIR_INGRESS, protocol, port);

@@ -73,8 +73,6 @@ static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *
 {
 	struct listen_event *event;
 
-	sk_label_listen(info, &e->local, IPPROTO_TCP, e->local_port);
-	local_add(info, &e->local, IPPROTO_TCP, e->local_port);
 	/* sshd and the like: the listener and, by BPF_F_CLONE, the sessions that it accepts */
 	if (info->tgid) {
 		struct proc *p = bpf_map_lookup_elem(&proc, &info->tgid);
@@ -82,6 +80,8 @@ static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *
 		if (p && (p->flags & (PROC_FAILSAFE | PROC_SELF)))
 			info->flags |= SK_FAILSAFE;
 	}
+	sk_label_listen(info, &e->local, IPPROTO_TCP, e->local_port);
+	local_add(info, &e->local, IPPROTO_TCP, e->local_port);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count(COUNT_EVENT_LOST);

@@ -836,7 +836,7 @@ export interface LocalVal {
   identity: number;
   tgid: number;
   sockets: number;
-  pad: number;
+  failsafe: number;
 }
 export const localValCodec: Codec<LocalVal> = {
   size: 16,
@@ -845,14 +845,14 @@ export const localValCodec: Codec<LocalVal> = {
       identity: view.getUint32(offset, true),
       tgid: view.getUint32(offset + 4, true),
       sockets: view.getInt32(offset + 8, true),
-      pad: view.getUint32(offset + 12, true),
+      failsafe: view.getUint32(offset + 12, true),
     };
   },
   encode(view, offset, value) {
     view.setUint32(offset, value.identity, true);
     view.setUint32(offset + 4, value.tgid, true);
     view.setInt32(offset + 8, value.sockets, true);
-    view.setUint32(offset + 12, value.pad, true);
+    view.setUint32(offset + 12, value.failsafe, true);
   },
 };
 

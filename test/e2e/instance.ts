@@ -62,7 +62,11 @@ export interface Instance {
 }
 
 /** `split`: server and agent are processes of their own; `start` and `stop` are the agent's. */
-export async function startInstance({ mode = 'standalone' as 'standalone' | 'split' } = {}): Promise<Instance> {
+export async function startInstance({
+  mode = 'standalone' as 'standalone' | 'split',
+  /** Postern runs below its own cgroup root, as it does on a host. */
+  inside = false,
+} = {}): Promise<Instance> {
   const id = `${process.pid}-${randomBytes(3).toString('hex')}`;
   const mount = findCgroupMount();
   if (mount === undefined) throw new Error('no cgroup2 mounted');
@@ -89,7 +93,11 @@ export async function startInstance({ mode = 'standalone' as 'standalone' | 'spl
   let server: ChildProcess | undefined;
   const launch = (command: string): ChildProcess => {
     const out = openSync(logPath, 'a');
-    const launched = spawn(join(ROOT, 'postern'), [command], { env, stdio: ['ignore', out, out] });
+    const enter = inside
+      ? ['sh', '-c', 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"', join(cgroupDir, 'postern')]
+      : [];
+    const [program, ...words] = [...enter, join(ROOT, 'postern'), command];
+    const launched = spawn(program!, words, { env, stdio: ['ignore', out, out] });
     closeSync(out);
     return launched;
   };
