@@ -108,12 +108,17 @@ function parseYaml(text: string): Result<ParsedDocument[]> {
       documents.push({ value, text: own, format: 'yaml', locate });
     }
   } catch (error) {
-    if (error instanceof ReferenceError && /alias/i.test(error.message))
-      return syntax('too many aliases: an alias bomb is refused', {}, '', 'aliases');
+    if (error instanceof ReferenceError) return aliasError(error, text);
     if (error instanceof RangeError) return syntax(TOO_DEEP, {});
     throw error;
   }
   return { ok: true, value: documents };
+}
+
+function aliasError({ message }: ReferenceError, text: string): Result<never> {
+  const name = /^Unresolved alias.*: (.+)$/.exec(message)?.[1];
+  if (name === undefined) return syntax('too many aliases: an alias bomb is refused', {}, '', 'aliases');
+  return syntax(`unknown alias "*${name}"`, positionOf(text, text.indexOf(`*${name}`)));
 }
 
 /** The library compares each key with every other; `duplicateKey` looks each up once. */
