@@ -113,7 +113,16 @@ export async function startInstance({
     stateDir,
     pid: () => child!.pid!,
     log: () => readFileSync(logPath, 'utf8'),
-    api: (method, path, body) => rest(join(runDir, 'server.sock'), method, path, body),
+    api: async (method, path, body) => {
+      try {
+        return await rest(join(runDir, 'server.sock'), method, path, body);
+      } catch (error) {
+        // who ended it, and why, is in its log, which goes with the instance
+        throw new Error(
+          `${method} ${path}: ${(error as Error).message}; ${how(child)}\n${readFileSync(logPath, 'utf8')}`,
+        );
+      }
+    },
     agent: (path) => rest(join(runDir, 'agent.sock'), 'GET', path),
     workload: async (name, body) => {
       const answer = await instance.api('PUT', `/v1/workloads/${name}`, body);
@@ -182,6 +191,11 @@ export async function startInstance({
     throw error;
   }
   return instance;
+}
+
+function how(child: ChildProcess | undefined): string {
+  if (child?.exitCode == null && child?.signalCode == null) return 'postern runs';
+  return `postern ended: ${child.signalCode ?? `exit ${child.exitCode}`}`;
 }
 
 function rest(socketPath: string, method: string, path: string, body?: unknown): Promise<Answer> {

@@ -175,8 +175,27 @@ test('replies from the outside flow to a client whose ingress denies everything,
     assert.is(await out(address), 'echo', address);
     for (const connected of [false, true]) assert.is(await outUdp(address, connected), 'echo', address);
   }
-  await only(postern, cnp('server', { ingress: [{}] }));
-  assert.is(await intoUdp('192.0.2.1', SHORT), 'silence');
+  // a socket that asked one address hears that one, and no other
+  const port = 7003;
+  const script = `use Socket; socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(${port}, INADDR_ANY));
+    $| = 1; send(S, "hello", 0, sockaddr_in(7001, inet_aton("192.0.2.2"))); print "asked\\n";
+    while (my $from = recv(S, my $text, 99, 0)) { my ($p, $a) = sockaddr_in($from); print inet_ntoa($a), " $text\\n" }`;
+  const asker = await serve(['perl', '-e', script], /192\.0\.2\.2 hello/, {
+    cgroup: postern.makeCgroup('client.service'),
+    netns: inside.path,
+  });
+  let heard = '';
+  asker.stdout!.on('data', (text) => {
+    heard += text;
+  });
+  try {
+    assert.is(await intoUdp('192.0.2.1', SHORT, port), 'silence');
+    const flow = await postern.flow(`verdict=DROPPED&port=${port}&protocol=UDP`, () => true);
+    assert.is(flow.destination.workload, 'shop/client');
+    assert.is(heard, '');
+  } finally {
+    asker.kill('SIGKILL');
+  }
 });
 
 test.run();
