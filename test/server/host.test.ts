@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Endpoint } from '../../src/api/endpoint.ts';
@@ -6,10 +7,10 @@ import { call, cnp, openLines, startTestServer, type TestServer, temporaryDir, w
 const test = suite('hosts');
 let server: TestServer;
 
-test.before.each(async () => {
+test.before(async () => {
   server = await startTestServer();
 });
-test.after.each(() => server.close());
+test.after(() => server?.close());
 
 const endpoint = (name: string, identity: number, more: Partial<Endpoint> = {}): Endpoint => ({
   id: `web-1/${name}`,
@@ -78,6 +79,9 @@ test('what an agent reports is what hosts, endpoints and discover show, also aft
     server = await startTestServer({ dir });
   }
   assert.is((await call(server, 'GET', '/v1/hosts/none')).status, 404);
+  await server.close();
+  rmSync(dir, { recursive: true });
+  server = await startTestServer();
 });
 
 test('a workload counts its endpoints, its policy knows where it is in force', async () => {
