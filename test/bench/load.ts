@@ -6,6 +6,7 @@ import { type RunOptions, run } from '../e2e/run-in.ts';
 
 /** Client and server of a measurement share this CPU; the agent and whoever prints have the others. */
 export const CPU = 1;
+export const OTHER_CPU = 0;
 
 /** The load generator, compiled for this run. */
 export interface Load {

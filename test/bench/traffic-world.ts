@@ -27,11 +27,18 @@ export function makeTrafficWorld(addresses: readonly string[]): World {
 }
 
 function makePolicy(i: number, addresses: readonly string[]): Policy {
+  const parsed = parsePolicy(policyDocument(i, addresses));
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
+  return parsed.value;
+}
+
+/** Policy `i` of 1000. `port` makes it differ from itself. */
+export function policyDocument(i: number, addresses: readonly string[] = [], port = 443) {
   const app = (n: number) => ({ matchLabels: { app: `app${n % WORKLOADS}` } });
   const peers = [app(i + 1), app(i + WORKLOADS - 1), app(i + 3)];
-  const toPorts = [{ ports: [{ port: '7000', endPort: 7100 }, { port: '443' }] }];
+  const toPorts = [{ ports: [{ port: '7000', endPort: 7100 }, { port: String(port) }] }];
   const prefixes = Array.from({ length: 10 }, (_, n) => `10.${i >> 8}.${i & 255}.${n + 1}/32`);
-  const parsed = parsePolicy({
+  return {
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumNetworkPolicy',
     metadata: { namespace: 'bench', name: `p${i}` },
@@ -46,7 +53,14 @@ function makePolicy(i: number, addresses: readonly string[]): Policy {
         { toCIDR: [...prefixes, ...addresses.map((address) => `${address}/32`)], toPorts },
       ],
     },
-  });
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-  return parsed.value;
+  };
+}
+
+export function workloadDocument(i: number, cgroup: string) {
+  return {
+    apiVersion: 'postern.dev/v1',
+    kind: 'Workload',
+    metadata: { namespace: 'bench', name: `app${i}` },
+    spec: { labels: { app: `app${i}` }, match: { cgroup: `/${cgroup}/app${i}` } },
+  };
 }
