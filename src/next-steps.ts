@@ -2,7 +2,9 @@
 export function nextSteps(url: string, enforcing: boolean): string {
   const lines = [
     '',
-    enforcing ? 'Postern is running and enforcing on this host.' : 'The control plane is running; this host cannot enforce (see above).',
+    enforcing
+      ? 'Postern is running and enforcing on this host.'
+      : 'The control plane is running; this host cannot enforce (see above).',
     `The next steps, as root in another shell (REST: ${url}, its description: ${url}/docs):`,
     '',
     '  # what listens here, each with the command that registers it',
