@@ -1,8 +1,8 @@
 import { join, relative } from 'node:path';
 import { DEFAULT_GATEWAYS, FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
 import { type Decision, decideProcess, type InheritedLabel } from '../core/match-decide.ts';
-import { clauseNow, type MatchProgram, type ProgramClause } from '../core/match-program.ts';
-import { decideTree } from '../core/match-tree.ts';
+import { clauseNow, type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
+import { decideTree, type TreeDecision } from '../core/match-tree.ts';
 import { isUnitName } from '../datapath/cgroup-patterns.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { MatchApplier } from '../datapath/match-applier.ts';
@@ -79,7 +79,8 @@ export class Labels {
   /** Cgroups, processes and sockets by the installed program. `before` = the clause behind a number that the kernel holds. */
   relabel(before: (number: number) => ProgramClause | undefined = (number) => this.#applier.clauseOf(number)): void {
     this.#labelCgroups();
-    this.#labelProcesses(before);
+    // A child that was forked while the first round read is seen by the second; usually nothing is left to do.
+    for (let round = 0; round < 3; round++) if (!this.#labelProcesses(before)) break;
     this.labelSockets();
   }
 
@@ -97,16 +98,15 @@ export class Labels {
     this.#kernel.maps.proc.set(pid, { ...unlabelled(), flags: ProcFlag.PROC_SELF });
   }
 
-  /** A late clause may name this process now; true if its label changed. */
-  settle(pid: number, listening: readonly { protocol: 6 | 17; port: number; address: string }[]): boolean {
-    const process = readProcess(pid, this.#users);
+  /** A late clause may name this process now, after an exec or a bind; true if its label changed. */
+  settle(pid: number, event: 'exec' | 'listen', listening: readonly ListeningSocket[] = []): boolean {
+    const process = this.#read(pid);
     if (process === undefined || !this.#inScope(process)) return false;
     const old = this.#kernel.maps.proc.get(pid);
     if (old !== undefined && (old.flags & (ProcFlag.PROC_PINNED | ProcFlag.PROC_SELF)) !== 0) return false;
-    const inherited =
-      old?.origin === LabelOrigin.ORIGIN_INHERITED
-        ? this.#inherited(this.#applier.clauseOf(old.clause), old)
-        : undefined;
+    const from = old?.origin === LabelOrigin.ORIGIN_INHERITED ? this.#applier.clauseOf(old.clause) : undefined;
+    const endsHere = event === 'exec' && from?.inherit === 'none';
+    const inherited = from === undefined || endsHere ? undefined : this.#inherited(from, old!);
     const met = this.#metAtExec(pid, (number) => this.#applier.clauseOf(number));
     const facts = { ...toFacts(process), ...met, listening, ...(inherited === undefined ? {} : { inherited }) };
     const decision = decideProcess(this.#program, facts);
@@ -122,7 +122,7 @@ export class Labels {
     for (const [pid, entry] of this.#kernel.maps.proc.entriesBatch()) {
       if (entry.identity === 0) continue;
       const clause = this.#applier.clauseOf(entry.clause);
-      const process = clause && readProcess(pid, this.#users);
+      const process = clause && this.#read(pid);
       if (clause === undefined || process === undefined) continue;
       found.push({
         process,
@@ -175,21 +175,26 @@ export class Labels {
     for (const [id, label] of wanted) cgroup_label.set(id, label);
   }
 
-  #labelProcesses(before: (number: number) => ProgramClause | undefined): void {
-    const processes = scanProcesses(this.#users).filter((process) => this.#inScope(process));
-    const alive = new Set(processes.map(({ pid }) => pid));
+  /** Returns whether a label changed. */
+  #labelProcesses(before: (number: number) => ProgramClause | undefined): boolean {
+    const processes = scanProcesses(this.#users, '/proc', needsEnv(this.#program)).filter((process) =>
+      this.#inScope(process),
+    );
+    const alive = new Map(processes.map((process) => [process.pid, process]));
     const facts = (process: HostProcess) => ({ ...toFacts(process), ...this.#metAtExec(process.pid, before) });
     const decided = decideTree(this.#program, processes.map(facts), (exe) => this.#gateways.has(exe));
+    let changed = false;
     for (const process of processes) {
       const old = this.#kernel.maps.proc.get(process.pid);
       if (old !== undefined && (old.flags & (ProcFlag.PROC_SELF | ProcFlag.PROC_PINNED)) !== 0) continue;
-      const { gainedBy, ...decision } = decided.get(process.pid)!;
       // Whoever handed the label on is gone: only the kernel still knows.
       const isOrphan = old?.origin === LabelOrigin.ORIGIN_INHERITED && !alive.has(old.gained_by);
       const inherited = isOrphan ? this.#inherited(before(old.clause), old) : undefined;
-      if (inherited !== undefined)
-        this.#write(process, decideProcess(this.#program, { ...facts(process), inherited }), old!.gained_by, old);
-      else this.#write(process, decision, gainedBy, old);
+      const { gainedBy, ...decision } =
+        inherited === undefined
+          ? this.#asForked(process, alive, decided)
+          : { ...decideProcess(this.#program, { ...facts(process), inherited }), gainedBy: old!.gained_by };
+      if (this.#write(process, decision, gainedBy, old)) changed = true;
     }
     for (const [pid, { identity, flags }] of [...this.#kernel.maps.proc.entriesBatch()])
       if (
@@ -199,6 +204,21 @@ export class Labels {
         readProcess(pid, this.#users) === undefined
       )
         this.#kernel.maps.proc.delete(pid);
+    return changed;
+  }
+
+  /** A worker that only forked shows the program and arguments of its parent: it inherited, as fork decides in the kernel. */
+  #asForked(
+    process: HostProcess,
+    alive: ReadonlyMap<number, HostProcess>,
+    decided: ReadonlyMap<number, TreeDecision>,
+  ): TreeDecision {
+    const own = decided.get(process.pid)!;
+    const parent = alive.get(process.ppid);
+    const from = decided.get(process.ppid);
+    if (own.origin !== 'exec' || parent === undefined || from?.clause !== own.clause || parent.exe !== process.exe)
+      return own;
+    return { ...own, origin: 'inherited', gainedBy: this.#asForked(parent, alive, decided).gainedBy };
   }
 
   /** What the kernel saw at the exec: argv may have been rewritten and the user dropped since. */
@@ -215,18 +235,25 @@ export class Labels {
     return now && { rank: now.rank, gainedIn: this.#tree.path(old.cgroup) ?? '', origin: 'exec' };
   }
 
-  #write(process: HostProcess, decision: Decision, gainedBy: number, old: Proc | undefined): void {
+  /** Returns whether the kernel held something else. */
+  #write(process: HostProcess, decision: Decision, gainedBy: number, old: Proc | undefined): boolean {
     const { proc } = this.#kernel.maps;
-    const { clause, gainedIn, origin } = decision;
+    const wanted = this.#entry(process, decision, gainedBy);
+    if (wanted === undefined ? old === undefined : old !== undefined && sameEntry(old, wanted)) return false;
+    // Between the scan and now the process may have become another program: then the kernel has decided.
+    const now = readProcess(process.pid, this.#users);
+    if (now === undefined || now.exe !== process.exe || now.cgroup !== process.cgroup) return now !== undefined;
+    if (wanted === undefined) proc.delete(process.pid);
+    else proc.set(process.pid, wanted);
+    return true;
+  }
+
+  #entry(process: HostProcess, { clause, gainedIn, origin }: Decision, gainedBy: number): Proc | undefined {
     const flags =
       (process.exe !== undefined && this.#gateways.has(process.exe) ? ProcFlag.PROC_GATEWAY : 0) |
       (process.exe !== undefined && process.uid === 0 && this.#failsafe.has(process.exe) ? ProcFlag.PROC_FAILSAFE : 0);
-    if (clause === undefined) {
-      if (flags !== 0) proc.set(process.pid, { ...unlabelled(), flags });
-      else if (old !== undefined) proc.delete(process.pid);
-      return;
-    }
-    proc.set(process.pid, {
+    if (clause === undefined) return flags === 0 ? undefined : { ...unlabelled(), flags };
+    return {
       identity: clause.identity,
       rank: clause.rank,
       clause: this.#applier.numberOf(clause),
@@ -236,7 +263,11 @@ export class Labels {
       flags: flags | (clause.spoofable === null ? 0 : ProcFlag.PROC_SPOOFABLE),
       level: depth(gainedIn),
       pad: new Uint8Array(5),
-    });
+    };
+  }
+
+  #read(pid: number): HostProcess | undefined {
+    return readProcess(pid, this.#users, '/proc', needsEnv(this.#program));
   }
 
   #inScope({ cgroup }: HostProcess): boolean {
@@ -248,6 +279,11 @@ export class Labels {
 /** The cgroup that bounds an agent, relative to the cgroup2 root; '' = the whole host. */
 export function scopeOf(cgroupMount: string, cgroupRoot: string): string {
   return relative(cgroupMount, join(cgroupRoot, '.'));
+}
+
+function sameEntry(a: Proc, b: Proc): boolean {
+  const fields = ['identity', 'rank', 'clause', 'gained_by', 'cgroup', 'origin', 'flags', 'level'] as const;
+  return fields.every((field) => a[field] === b[field]);
 }
 
 function unlabelled(): Proc {
