@@ -19,7 +19,7 @@ const stages: readonly { name: string; atOnce: number; needsRoot: boolean; holds
     name: 'pure',
     atOnce: Math.min(2, cpus().length),
     needsRoot: false,
-    holds: (path) => !/^(test\/(server|cli|agent|datapath|kernel|e2e)|src\/libbpf-ts)\//.test(path),
+    holds: (path) => !/^(test\/(server|cli|agent|datapath|kernel|e2e|systemd)|src\/libbpf-ts)\//.test(path),
   },
   { name: 'server', atOnce: 1, needsRoot: false, holds: (path) => /^test\/(server|cli)\//.test(path) },
   {
@@ -29,6 +29,7 @@ const stages: readonly { name: string; atOnce: number; needsRoot: boolean; holds
     holds: (path) => /^(test\/(agent|datapath|kernel)|src\/libbpf-ts)\//.test(path),
   },
   { name: 'e2e', atOnce: 1, needsRoot: true, holds: (path) => path.startsWith('test/e2e/') },
+  { name: 'systemd', atOnce: 1, needsRoot: true, holds: (path) => path.startsWith('test/systemd/') },
 ];
 
 const before = snapshotMachine();
