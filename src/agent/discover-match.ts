@@ -1,6 +1,6 @@
+import { isInterpreter, isJava, scriptOf } from '../core/interpreter.ts';
 import { MATCH_LIMITS, type MatchClause } from '../core/workload.ts';
 import { toName } from './discover-name.ts';
-import { isInterpreter, isJava, scriptOf } from './interpreter.ts';
 import type { HostProcess } from './process-scan.ts';
 import { isFailsafe, isSystemd, type Service } from './service-groups.ts';
 

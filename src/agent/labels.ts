@@ -1,5 +1,6 @@
 import { join, relative } from 'node:path';
 import { DEFAULT_GATEWAYS, FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
+import type { ListeningSocket } from '../core/match-clause.ts';
 import { type Decision, decideProcess, type InheritedLabel } from '../core/match-decide.ts';
 import { clauseNow, type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
 import { decideTree, type TreeDecision } from '../core/match-tree.ts';

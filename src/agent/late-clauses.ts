@@ -1,13 +1,12 @@
+import type { ListeningSocket } from '../core/match-clause.ts';
 import { addressText } from '../datapath/events.ts';
 import type { ListenEvent } from '../datapath/postern.skel.ts';
 import type { Labels } from './labels.ts';
 
-type Listening = { protocol: 6 | 17; port: number; address: string };
-
 /** What the kernel cannot decide: processes are asked again when they exec or listen, as long as a clause needs it. */
 export class LateClauses {
   readonly #labels: Labels;
-  readonly #listening = new Map<number, Listening[]>();
+  readonly #listening = new Map<number, ListeningSocket[]>();
 
   constructor(labels: Labels) {
     this.#labels = labels;
@@ -15,7 +14,8 @@ export class LateClauses {
 
   exec(pid: number): void {
     this.#listening.delete(pid);
-    if (this.#labels.program.late.length > 0) this.#labels.settle(pid, []);
+    const { late, clauses } = this.#labels.program;
+    if (late.length > 0 || clauses.some(({ inherit }) => inherit === 'none')) this.#labels.settle(pid, 'exec');
   }
 
   listen(event: ListenEvent): void {
@@ -27,6 +27,6 @@ export class LateClauses {
       address: addressText(event.addr) || '::',
     });
     this.#listening.set(event.tgid, sockets);
-    this.#labels.settle(event.tgid, sockets);
+    this.#labels.settle(event.tgid, 'listen', sockets);
   }
 }

@@ -6,8 +6,8 @@ import type { MatchClause } from '../core/workload.ts';
 import type { UserNames } from './user-names.ts';
 
 /**
- * What the match program needs to know of this host: numbers of users, files that a pattern of `exe` names now (symbolic
- * links resolved, since the kernel sees only what they point at), and executables that anybody could replace.
+ * What the match program needs to know of this host: numbers of users, files that a pattern of `exe` or `script` names now (symbolic
+ * links resolved, since the kernel sees only what they point at), and those of them that anybody could replace.
  */
 export function loadMatchFacts(
   workloads: readonly { readonly match: readonly MatchClause[] }[],
@@ -19,12 +19,14 @@ export function loadMatchFacts(
   for (const { process } of workloads.flatMap((workload) => workload.match)) {
     const uid = process?.user === undefined ? undefined : users.uidOf(process.user);
     if (uid !== undefined) uids.set(process!.user!, uid);
-    if (process?.exe === undefined || paths.has(process.exe)) continue;
-    const glob = toGlob(process.exe);
-    const found = expandPath(glob);
-    const literal = globLiteral(glob);
-    if (literal === undefined || found.length > 0) paths.set(process.exe, found);
-    if (literal !== undefined && [literal, ...found].some(isReplaceable)) untrusted.add(literal);
+    for (const pattern of [process?.exe, process?.script]) {
+      if (pattern === undefined || paths.has(pattern)) continue;
+      const glob = toGlob(pattern);
+      const found = expandPath(glob);
+      const literal = globLiteral(glob);
+      if (literal === undefined || found.length > 0) paths.set(pattern, found);
+      if (literal !== undefined && [literal, ...found].some(isReplaceable)) untrusted.add(literal);
+    }
   }
   return { uids, paths, untrusted };
 }

@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { scriptFileOf } from '../core/interpreter.ts';
 import type { UserNames } from './user-names.ts';
 
 /** What runs on this host, read from /proc. Kernel threads and zombies are no processes here. */
@@ -20,6 +22,10 @@ export interface HostProcess {
   readonly isHostPath: boolean;
   /** As the process shows it now: setproctitle rewrites it. */
   readonly args: readonly string[];
+  /** Resolved path of the script or jar that an interpreter runs; absent = none, or its file is not found. */
+  readonly script?: string;
+  /** `NAME=value` as given to execve; only when asked for, and never for a report: secrets are in there. */
+  readonly env?: readonly string[];
   /** Effective. */
   readonly uid: number;
   readonly user: string;
@@ -29,18 +35,23 @@ export interface HostProcess {
   readonly netns: number;
 }
 
-export function scanProcesses(users: UserNames, procPath = '/proc'): HostProcess[] {
+export function scanProcesses(users: UserNames, procPath = '/proc', withEnv = false): HostProcess[] {
   const processes: HostProcess[] = [];
   for (const entry of readdirSync(procPath)) {
     if (!/^\d+$/.test(entry)) continue;
-    const process = readProcess(Number(entry), users, procPath);
+    const process = readProcess(Number(entry), users, procPath, withEnv);
     if (process !== undefined) processes.push(process);
   }
   return processes;
 }
 
 /** Undefined when there is no such process, or it ended while being read. */
-export function readProcess(pid: number, users: UserNames, procPath = '/proc'): HostProcess | undefined {
+export function readProcess(
+  pid: number,
+  users: UserNames,
+  procPath = '/proc',
+  withEnv = false,
+): HostProcess | undefined {
   const folder = `${procPath}/${pid}`;
   try {
     const stat = parseStat(readFileSync(`${folder}/stat`, 'latin1'));
@@ -48,6 +59,9 @@ export function readProcess(pid: number, users: UserNames, procPath = '/proc'): 
     const status = readFileSync(`${folder}/status`, 'latin1');
     const uid = Number(/^Uid:\t\d+\t(\d+)/m.exec(status)?.[1]);
     const exe = readExe(folder);
+    const args = parseArgs(readFileSync(`${folder}/cmdline`, 'utf8'));
+    const script = readScript(folder, exe?.path, args);
+    const env = withEnv ? readEnv(folder) : undefined;
     const process: HostProcess = {
       pid,
       ppid: stat.ppid,
@@ -56,7 +70,9 @@ export function readProcess(pid: number, users: UserNames, procPath = '/proc'): 
       ...(exe === undefined ? {} : { exe: exe.path }),
       isExeGone: exe?.isGone ?? false,
       isHostPath: exe !== undefined && !exe.isMemfd && isInHostTree(folder, procPath),
-      args: parseArgs(readFileSync(`${folder}/cmdline`, 'utf8')),
+      args,
+      ...(script === undefined ? {} : { script }),
+      ...(env === undefined ? {} : { env }),
       uid,
       user: users.nameOf(uid),
       cgroup: parseCgroup(readFileSync(`${folder}/cgroup`, 'utf8')),
@@ -70,21 +86,25 @@ export function readProcess(pid: number, users: UserNames, procPath = '/proc'): 
   }
 }
 
-/** What a pattern may be held against; without `exe` where the path is not the host's. */
+/** What a pattern may be held against; without `exe` and `script` where the path is not the host's. */
 export function toFacts(process: HostProcess): {
   pid: number;
   ppid: number;
   exe?: string;
   args: readonly string[];
+  script?: string;
+  env?: readonly string[];
   uid: number;
   cgroup: string;
 } {
-  const { pid, ppid, args, uid, cgroup } = process;
+  const { pid, ppid, args, script, env, uid, cgroup } = process;
   return {
     pid,
     ppid,
     ...(process.isHostPath && process.exe !== undefined ? { exe: process.exe } : {}),
     args,
+    ...(process.isHostPath && script !== undefined ? { script } : {}),
+    ...(env === undefined ? {} : { env }),
     uid,
     cgroup,
   };
@@ -130,6 +150,28 @@ function readExe(folder: string): { path: string; isGone: boolean; isMemfd: bool
   return { path, isGone: isRemoved, isMemfd: isRemoved && path.startsWith('/memfd:') };
 }
 
+/** A relative name is looked up where the process is now: one that went elsewhere since has no script any more. */
+function readScript(folder: string, exe: string | undefined, args: readonly string[]): string | undefined {
+  const file = scriptFileOf({ ...(exe === undefined ? {} : { exe }), args });
+  if (file === undefined) return undefined;
+  try {
+    const path = realpathSync(resolve(readlinkSync(`${folder}/cwd`), file));
+    return statSync(path).isFile() ? path : undefined;
+  } catch (error) {
+    if (isGone(error) || isDenied(error) || isNoFolder(error)) return undefined;
+    throw error;
+  }
+}
+
+function readEnv(folder: string): string[] | undefined {
+  try {
+    return parseArgs(readFileSync(`${folder}/environ`, 'utf8'));
+  } catch (error) {
+    if (isGone(error) || isDenied(error)) return undefined;
+    throw error;
+  }
+}
+
 const DELETED = ' (deleted)';
 
 function isInHostTree(folder: string, procPath: string): boolean {
@@ -166,6 +208,11 @@ let bootSeconds: number | undefined;
 function isGone(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ESRCH';
+}
+
+function isNoFolder(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENAMETOOLONG';
 }
 
 function isDenied(error: unknown): boolean {

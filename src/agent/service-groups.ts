@@ -1,5 +1,5 @@
 import { FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
-import { scriptOf } from './interpreter.ts';
+import { scriptOf } from '../core/interpreter.ts';
 import type { OwnedSocket } from './listening.ts';
 import type { HostProcess } from './process-scan.ts';
 import { unitOf } from './unit-of.ts';

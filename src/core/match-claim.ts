@@ -1,4 +1,4 @@
-import { kernelCgroups, toClause } from './match-clause.ts';
+import { kernelCgroups, lateField, toClause } from './match-clause.ts';
 import { spoofableBy } from './match-precedence.ts';
 import type { MatchClause } from './workload.ts';
 
@@ -16,7 +16,9 @@ export function claimOf(match: readonly MatchClause[]): MatchClaim {
   const isLate = clauses.some((clause, i) => {
     const cgroups = kernelCgroups(clause);
     return (
-      cgroups === undefined || (clause.listen.length > 0 && (cgroups.length > 0 || match[i]!.process !== undefined))
+      cgroups === undefined ||
+      lateField(clause) !== undefined ||
+      (clause.listen.length > 0 && (cgroups.length > 0 || match[i]!.process !== undefined))
     );
   });
   return { grade: isLate ? 'late' : 'firstPacket', spoofable: reasons[0] ?? null };

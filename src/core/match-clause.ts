@@ -1,5 +1,7 @@
+import { type ArgsRegex, readArgsRegex } from './args-regex.ts';
 import { type Affix, type Glob, globAffix, globMatches, parseGlob, toGlob } from './glob.ts';
 import { type ListenPattern, listenMatches, type Parsed, parseListen } from './match-listen.ts';
+import { utf8Bytes } from './utf8.ts';
 import type { MatchClause } from './workload.ts';
 
 /** One clause of a `match` with its patterns read. Every field that is set must hold (AND). */
@@ -7,12 +9,15 @@ export interface Clause {
   readonly unit?: Glob;
   readonly cgroup?: Glob;
   readonly exe?: Glob;
+  readonly script?: Glob;
   readonly user?: string;
   readonly args: readonly ArgPattern[];
+  readonly env: readonly ArgPattern[];
+  readonly argsRegex?: ArgsRegex;
   readonly listen: readonly ListenPattern[];
 }
 
-/** One whole element of argv equals `text`, or begins with it. */
+/** One whole element of argv or environ equals `text`, or begins with it. */
 export interface ArgPattern {
   readonly text: string;
   readonly prefix: boolean;
@@ -25,8 +30,11 @@ export function toClause(source: MatchClause): Clause {
     ...(systemdUnit === undefined ? {} : { unit: toGlob(systemdUnit) }),
     ...(cgroup === undefined ? {} : { cgroup: toGlob(trimCgroup(cgroup)) }),
     ...(process?.exe === undefined ? {} : { exe: toGlob(process.exe) }),
+    ...(process?.script === undefined ? {} : { script: toGlob(process.script) }),
     ...(process?.user === undefined ? {} : { user: process.user }),
     args: (process?.args ?? []).map((arg) => must(parseArg(arg))),
+    env: (process?.env ?? []).map((variable) => must(parseArg(variable))),
+    ...(process?.argsRegex === undefined ? {} : { argsRegex: must(readArgsRegex(process.argsRegex)) }),
     listen: (listen ?? []).map((pattern) => must(parseListen(pattern))),
   };
 }
@@ -100,6 +108,17 @@ function anyStartsWith(args: ReadonlySet<string>, text: string): boolean {
   return false;
 }
 
+/** What of the clause the kernel cannot decide yet, whatever its patterns; undefined = nothing. */
+export function lateField(clause: Clause): 'argsRegex' | 'script' | 'env' | undefined {
+  if (clause.argsRegex !== undefined) return 'argsRegex';
+  if (clause.script !== undefined && !KERNEL_DECIDES.script) return 'script';
+  if (clause.env.length > 0 && !KERNEL_DECIDES.env) return 'env';
+  return undefined;
+}
+
+/** Fields that the kernel's tables have room for. False = every clause with that field is `late`. */
+const KERNEL_DECIDES: Readonly<Record<'script' | 'env', boolean>> = { script: false, env: false };
+
 export function anyListenMatches(patterns: readonly ListenPattern[], sockets: readonly ListeningSocket[]): boolean {
   return sockets.some((socket) => patterns.some((pattern) => listenMatches(pattern, socket)));
 }
@@ -117,11 +136,16 @@ export interface ListeningSocket {
 export function kernelCgroups(clause: Clause): (Affix & { readonly on: 'path' | 'unit' })[] | undefined {
   const unit = clause.unit && globAffix(clause.unit);
   const path = clause.cgroup && globAffix(clause.cgroup);
-  if ((clause.unit && !unit) || (clause.cgroup && !path)) return undefined;
+  if ((clause.unit && !fits(unit)) || (clause.cgroup && !fits(path))) return undefined;
   return [
     ...(unit ? [{ on: 'unit' as const, ...unit, prefix: escapeUnit(unit.prefix) }] : []),
     ...(path ? [{ on: 'path' as const, ...path }] : []),
   ];
+}
+
+/** Bytes that the kernel compares: PATTERN_MAX of bpf/abi.h less its key's head and a NUL, and of a suffix. */
+function fits(affix: Affix | undefined): boolean {
+  return affix !== undefined && utf8Bytes(affix.prefix) <= 251 && utf8Bytes(affix.suffix) <= 63;
 }
 
 /** A pattern of a unit's name: what is read by parseGlob, and nothing that a name cannot have. */

@@ -1,4 +1,5 @@
-import { globMatches } from './glob.ts';
+import { argsRegexMatches } from './args-regex.ts';
+import { type Glob, globMatches } from './glob.ts';
 import {
   anyListenMatches,
   argsMatch,
@@ -29,6 +30,10 @@ export interface ProcessFacts {
   readonly exe?: string;
   /** As given to execve, argv[0] included. */
   readonly args: readonly string[];
+  /** Resolved path of the `#!` file, or of the first path argument of an interpreter; absent = none, or unknown. */
+  readonly script?: string;
+  /** `NAME=value`, as given to execve; absent = not read, then no clause that needs it is met. */
+  readonly env?: readonly string[];
   /** Effective, at the exec. */
   readonly uid: number;
   /** Below the cgroup2 root; `/` is the root. */
@@ -110,16 +115,24 @@ function holds(
 ): boolean {
   if (program.uid !== undefined && program.uid !== facts.uid) return false;
   if (!argsMatch(clause.args, args)) return false;
-  if (clause.exe !== undefined && !exeMatches(program, clause, facts.exe)) return false;
+  if (!fileMatches(clause.exe, program.exes, facts.exe, program.grade)) return false;
+  if (!fileMatches(clause.script, program.scripts, facts.script, program.grade)) return false;
+  if (clause.env.length > 0 && !argsMatch(clause.env, new Set(facts.env))) return false;
+  if (clause.argsRegex !== undefined && !argsRegexMatches(clause.argsRegex, facts.args)) return false;
   if (clause.listen.length > 0 && !anyListenMatches(clause.listen, facts.listening ?? [])) return false;
   return (clause.unit === undefined && clause.cgroup === undefined) || gainedAt(clause, chain) !== undefined;
 }
 
 /** The file that the pattern names now (a symbolic link resolved), or one that has come since. */
-function exeMatches(program: ProgramClause, clause: Clause, exe: string | undefined): boolean {
-  if (exe === undefined) return false;
-  if (program.exes?.includes(exe)) return true;
-  return program.grade === 'late' && globMatches(clause.exe!, exe);
+function fileMatches(
+  glob: Glob | undefined,
+  resolved: readonly string[] | undefined,
+  file: string | undefined,
+  grade: ProgramClause['grade'],
+): boolean {
+  if (glob === undefined) return true;
+  if (file === undefined) return false;
+  return (resolved?.includes(file) ?? false) || (grade === 'late' && globMatches(glob, file));
 }
 
 function inheritedMatch(index: MatchIndex, facts: ProcessFacts, chain: readonly string[]): Met | undefined {

@@ -5,9 +5,9 @@ import type { Clause } from './match-clause.ts';
  * Which clause names a process that several clauses match: a total order, so that the answer never depends on the order
  * in which workloads were registered, processes started or maps were filled. Fields, most significant first:
  *  1 spoofable  a claim that not any local user can forge, before one that he can
- *  2 priority   (not yet in the language: always 0)
- *  3 args       number of argument patterns
- *  4 exe        exact 2, glob 1
+ *  2 priority   the workload's
+ *  3 args       number of patterns of args and env; then an argsRegex
+ *  4 exe        exe or script: exact 2, glob 1, the larger of both; then both named before one
  *  5 cgroup     unit or cgroup: exact 2, glob 1; then depth (see `depthOf`)
  *  6 user       named 1
  *  7 listen     named 1
@@ -29,7 +29,7 @@ export const PRECEDENCE_FIELDS = [
 export type PrecedenceField = (typeof PRECEDENCE_FIELDS)[number];
 
 export interface Precedence {
-  /** Larger wins, first difference decides. `cgroup` has two places: exactness, depth. */
+  /** Larger wins, first difference decides. Some fields have two places. */
   readonly values: readonly (readonly [PrecedenceField, number])[];
   readonly workload: string;
   readonly clause: number;
@@ -42,6 +42,7 @@ export function toPrecedence(
     readonly clause: number;
     readonly createdRevision: number;
     readonly spoofable: boolean;
+    readonly priority: number;
   },
 ): Precedence {
   const placed = [clause.unit, clause.cgroup].filter((glob) => glob !== undefined);
@@ -50,9 +51,11 @@ export function toPrecedence(
     clause: origin.clause,
     values: [
       ['spoofable', origin.spoofable ? 0 : 1],
-      ['priority', 0],
-      ['args', clause.args.length],
-      ['exe', exactness(clause.exe)],
+      ['priority', origin.priority],
+      ['args', clause.args.length + clause.env.length],
+      ['args', clause.argsRegex === undefined ? 0 : 1],
+      ['exe', Math.max(exactness(clause.exe), exactness(clause.script))],
+      ['exe', clause.exe !== undefined && clause.script !== undefined ? 1 : 0],
       ['cgroup', Math.max(0, ...placed.map(exactness))],
       ['cgroup', depthOf(clause)],
       ['user', clause.user === undefined ? 0 : 1],
@@ -81,11 +84,13 @@ export function decidingField(a: Precedence, b: Precedence): PrecedenceField {
 
 /**
  * Why a process of some local user could claim this clause; null = it cannot.
- * @param untrusted executables that others than root can write, or whose folder they can
+ * @param untrusted executables and scripts that others than root can write, or whose folder they can
  */
 export function spoofableBy(clause: Clause, untrusted: ReadonlySet<string> = new Set()): string | null {
-  const exe = clause.exe && globLiteral(clause.exe);
-  if (exe !== undefined && untrusted.has(exe)) return `whoever can write ${exe}`;
+  for (const glob of [clause.exe, clause.script]) {
+    const file = glob && globLiteral(glob);
+    if (file !== undefined && untrusted.has(file)) return `whoever can write ${file}`;
+  }
   if (clause.unit !== undefined || clause.user !== undefined) return null;
   if (clause.cgroup === undefined) return 'any local user';
   return reachesUserCgroups(clause.cgroup) ? 'any local user, below the own user@.service' : null;
@@ -120,11 +125,11 @@ function depth(glob: Glob): number {
 }
 
 function literalLength(clause: Clause): number {
-  const globs = [clause.unit, clause.cgroup, clause.exe].filter((glob) => glob !== undefined);
+  const globs = [clause.unit, clause.cgroup, clause.exe, clause.script].filter((glob) => glob !== undefined);
   const listen = clause.listen.filter((pattern) => pattern.address !== undefined).length;
   return (
     globs.reduce((sum, glob) => sum + globLiteralLength(glob), 0) +
-    clause.args.reduce((sum, arg) => sum + arg.text.length, 0) +
+    [...clause.args, ...clause.env].reduce((sum, arg) => sum + arg.text.length, 0) +
     listen
   );
 }

@@ -1,5 +1,5 @@
-import { type Affix, globLiteral } from './glob.ts';
-import { type ArgPattern, type Clause, kernelCgroups, toClause } from './match-clause.ts';
+import { type Affix, type Glob, globLiteral } from './glob.ts';
+import { type ArgPattern, type Clause, kernelCgroups, lateField, toClause } from './match-clause.ts';
 import type { ListenPattern } from './match-listen.ts';
 import { comparePrecedence, type Precedence, spoofableBy, toPrecedence } from './match-precedence.ts';
 import type { MatchClause, Workload } from './workload.ts';
@@ -44,6 +44,11 @@ export interface ProgramClause {
   /** Effective uid; absent = any. */
   readonly uid?: number;
   readonly args: readonly ArgPattern[];
+  /** Resolved paths, sorted; absent = any program, script or not. */
+  readonly scripts?: readonly string[];
+  readonly env: readonly ArgPattern[];
+  /** `none`: what the process execs has the label only if it meets a clause itself; a fork is still the same program. */
+  readonly inherit: 'subtree' | 'none';
   /** Empty in `late` when the patterns need more than one star: then only `source` tells. */
   readonly cgroups: readonly (Affix & { readonly on: 'path' | 'unit' })[];
   readonly listen?: readonly ListenPattern[];
@@ -62,9 +67,9 @@ export type RegisteredWorkload = Workload & { readonly identity: number; readonl
 /** What the host knows and the documents do not. */
 export interface MatchFacts {
   readonly uids: ReadonlyMap<string, number>;
-  /** `exe` as written → resolved paths of the files that it names now. A literal path without entry is taken as it is. */
+  /** `exe` or `script` as written → resolved paths of the files that it names now. A literal path without entry is taken as it is. */
   readonly paths: ReadonlyMap<string, readonly string[]>;
-  /** Executables that others than root can write, or whose folder they can: such a claim is spoofable. */
+  /** Executables and scripts that others than root can write, or whose folder they can: such a claim is spoofable. */
   readonly untrusted?: ReadonlySet<string>;
 }
 
@@ -91,6 +96,11 @@ export function allClauses(program: MatchProgram): ProgramClause[] {
   return [...byRank.values()].sort((a, b) => b.rank - a.rank);
 }
 
+/** Must the environment of processes be read to decide? */
+export function needsEnv(program: MatchProgram): boolean {
+  return program.clauses.some(({ env }) => env.length > 0) || program.late.some(({ env }) => env.length > 0);
+}
+
 /** The same claim (workload and what it says, wherever it stands in the list) in another program; undefined = it is gone. */
 export function clauseNow(program: MatchProgram, clause: ProgramClause): ProgramClause | undefined {
   const source = JSON.stringify(clause.source);
@@ -101,6 +111,7 @@ export function clauseNow(program: MatchProgram, clause: ProgramClause): Program
 
 interface Entry {
   readonly workload: string;
+  readonly inherit: 'subtree' | 'none';
   readonly identity: number;
   readonly index: number;
   readonly source: MatchClause;
@@ -118,8 +129,10 @@ function read(workload: RegisteredWorkload, source: MatchClause, index: number, 
     clause: index,
     createdRevision: workload.createdRevision,
     spoofable: spoofable !== null,
+    priority: workload.priority ?? 0,
   });
-  return { workload: ref, identity: workload.identity, index, source, clause, spoofable, precedence };
+  const inherit = workload.inherit ?? 'subtree';
+  return { workload: ref, inherit, identity: workload.identity, index, source, clause, spoofable, precedence };
 }
 
 function place(
@@ -134,7 +147,8 @@ function place(
   const cgroups = kernelCgroups(clause);
   const hasProcess = source.process !== undefined;
   const kind = hasProcess ? 'exec' : cgroups?.length === 0 && clause.listen.length > 0 ? 'listen' : 'cgroup';
-  const exe = resolveExe(clause, facts);
+  const exe = resolveFile(clause.exe, facts);
+  const script = resolveFile(clause.script, facts);
   const base: ProgramClause = {
     workload: entry.workload,
     clause: entry.index,
@@ -146,6 +160,9 @@ function place(
     ...(exe === undefined ? {} : { exes: exe.paths }),
     ...(uid === undefined ? {} : { uid }),
     args: clause.args,
+    ...(script === undefined ? {} : { scripts: script.paths }),
+    env: clause.env,
+    inherit: entry.inherit,
     cgroups: cgroups ?? [],
     ...(clause.listen.length === 0 ? {} : { listen: clause.listen }),
     source,
@@ -154,16 +171,21 @@ function place(
   const late: ProgramClause = { ...base, grade: 'late' };
   if (cgroups === undefined || (clause.listen.length > 0 && kind !== 'listen')) return { late };
   if (kind === 'listen') return { kernel: base, late };
-  if (exe === undefined || !exe.isGlob) return { kernel: base };
-  return exe.paths.length === 0 ? { late, waiting: `no file matches ${source.process!.exe}` } : { kernel: base, late };
+  const globs = [exe, script].filter((file) => file?.isGlob);
+  const missing = globs.find((file) => file!.paths.length === 0);
+  if (missing !== undefined) return { late, waiting: `no file matches ${missing.source}` };
+  if (lateField(clause) !== undefined) return { late };
+  return globs.length === 0 ? { kernel: base } : { kernel: base, late };
 }
 
-function resolveExe(clause: Clause, facts: MatchFacts): { paths: readonly string[]; isGlob: boolean } | undefined {
-  if (clause.exe === undefined) return undefined;
-  const literal = globLiteral(clause.exe);
-  const found = facts.paths.get(clause.exe.source);
-  const paths = found ?? (literal === undefined ? [] : [literal]);
-  return { paths: [...new Set(paths)].sort(), isGlob: literal === undefined };
+function resolveFile(
+  glob: Glob | undefined,
+  facts: MatchFacts,
+): { source: string; paths: readonly string[]; isGlob: boolean } | undefined {
+  if (glob === undefined) return undefined;
+  const literal = globLiteral(glob);
+  const paths = facts.paths.get(glob.source) ?? (literal === undefined ? [] : [literal]);
+  return { source: glob.source, paths: [...new Set(paths)].sort(), isGlob: literal === undefined };
 }
 
 function toUid(user: string, facts: MatchFacts): number | undefined {

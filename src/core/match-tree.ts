@@ -15,6 +15,7 @@ export interface TreeDecision extends Decision {
 /**
  * Labels of processes that ran before anybody watched (start of the agent, a new registration): parents first, each
  * handing on its label as fork does, except that a gateway does not hand on one that it gained itself.
+ * A label with `inherit: none` is handed on to a fork alone: a child of the same executable and script.
  * What cannot be seen afterwards, a parent that is gone, hands on nothing.
  */
 export function decideTree(
@@ -32,7 +33,7 @@ export function decideTree(
     open.add(process.pid);
     const parent = open.has(process.ppid) ? undefined : byPid.get(process.ppid);
     const from = parent && decide(parent);
-    const inherited = parent && from && handedOn(from, parent, isGateway);
+    const inherited = parent && from && handedOn(from, parent, process, isGateway);
     const own = decideProcess(program, inherited ? { ...process, inherited } : process);
     const decision = { ...own, gainedBy: own.origin === 'inherited' && from ? from.gainedBy : process.pid };
     open.delete(process.pid);
@@ -46,10 +47,17 @@ export function decideTree(
 function handedOn(
   decision: Decision,
   parent: TreeProcess,
+  child: TreeProcess,
   isGateway: (exe: string) => boolean,
 ): InheritedLabel | undefined {
   const { clause, origin, gainedIn } = decision;
   if (clause === undefined || origin === 'listen') return undefined;
+  if (clause.inherit === 'none' && !isSameProgram(parent, child)) return undefined;
   if (origin !== 'inherited') return isGateway(parent.exe ?? '') ? undefined : { rank: clause.rank, gainedIn, origin };
   return { rank: clause.rank, gainedIn, origin: 'exec' };
+}
+
+/** As far as can be seen afterwards: a fork that did not exec. */
+function isSameProgram(a: TreeProcess, b: TreeProcess): boolean {
+  return a.exe === b.exe && a.script === b.script;
 }

@@ -1,9 +1,9 @@
-import { parseGlob } from './glob.ts';
-import { parseArg, parseUnit, toClause, trimCgroup } from './match-clause.ts';
-import { LISTEN_FORMS, parseListen, parsePort } from './match-listen.ts';
-import { spoofableBy } from './match-precedence.ts';
+import { parsePort } from './match-listen.ts';
 import type { Result } from './problem.ts';
 import { type Fields, fieldErrors } from './workload-fields.ts';
+import { checkMatch, MATCH_LIMITS, matchWarnings } from './workload-match.ts';
+
+export { MATCH_LIMITS };
 
 /** Fields are AND. */
 export interface MatchClause {
@@ -18,6 +18,12 @@ export interface MatchClause {
     readonly user?: string;
     /** Each equals one whole element of argv, or with `*` at its end begins one. */
     readonly args?: readonly string[];
+    /** Resolved path of the `#!` file, or of the first path argument of an interpreter; glob. */
+    readonly script?: string;
+    /** Each equals one `NAME=value`, or with `*` at its end begins one. */
+    readonly env?: readonly string[];
+    /** Found in the elements of argv joined by spaces; core/args-regex.ts. */
+    readonly argsRegex?: string;
   };
   readonly listen?: readonly string[];
 }
@@ -31,9 +37,11 @@ export interface Workload {
   /** Name → `8080/TCP`. */
   readonly ports?: Readonly<Record<string, string>>;
   readonly description?: string;
+  /** Before all but spoofability in the order of clauses; 0 unless said. */
+  readonly priority?: number;
+  /** `none`: what a process of it execs has the label only by an own match. `subtree` unless said. */
+  readonly inherit?: 'subtree' | 'none';
 }
-
-export const MATCH_LIMITS = { clauses: 64, args: 8, argBytes: 255, listen: 64, pathBytes: 4095 } as const;
 
 /**
  * The meaning of a registration's body, after or without schema parsing: every unknown field is refused by name (400),
@@ -56,6 +64,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
   const ports = checkPorts(fields, body.ports);
   if (body.description !== undefined && typeof body.description !== 'string')
     fields.bad('/description', 'must be a string', body.description);
+  const order = checkOrder(fields, body);
   const match = checkMatch(fields, body.match);
   if (fields.errors.length > 0) return fields.failed();
   return {
@@ -67,87 +76,39 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       match,
       ...(ports === undefined ? {} : { ports }),
       ...(body.description === undefined ? {} : { description: body.description as string }),
+      ...order,
     },
-    warnings: match.flatMap(warningsOf),
+    warnings: match.flatMap(matchWarnings),
   };
 }
 
-const TOP = ['labels', 'match', 'ports', 'description', 'namespace', 'name', 'meta', 'status'] as const;
-const TOP_LATER = ['addresses', 'hosts', 'inherit', 'priority', 'labelsFrom', 'mode', 'expect', 'runBy'] as const;
-const CLAUSE = ['systemdUnit', 'cgroup', 'process', 'listen'] as const;
-const CLAUSE_LATER = ['systemdUserUnit', 'container'] as const;
-const PROCESS = ['exe', 'user', 'args'] as const;
-const PROCESS_LATER = ['script', 'env', 'argsRegex'] as const;
+const TOP = [
+  'labels',
+  'match',
+  'ports',
+  'description',
+  'priority',
+  'inherit',
+  'namespace',
+  'name',
+  'meta',
+  'status',
+] as const;
+const TOP_LATER = ['addresses', 'hosts', 'labelsFrom', 'mode', 'expect', 'runBy'] as const;
 
-function checkMatch(fields: Fields, match: unknown): MatchClause[] {
-  if (match === undefined)
-    fields.bad('/match', 'is required: how a process of this workload is recognised', match, CLAUSE);
-  if (!Array.isArray(match)) {
-    if (match !== undefined) checkClause(fields, '/match', match);
-    return [match as MatchClause];
-  }
-  if (match.length === 0) fields.bad('/match', 'is empty: no process would ever match', match, CLAUSE);
-  if (match.length > MATCH_LIMITS.clauses)
-    fields.bad('/match', `has ${match.length} clauses, at most ${MATCH_LIMITS.clauses}`);
-  for (const [i, clause] of match.entries()) checkClause(fields, `/match/${i}`, clause);
-  return match as MatchClause[];
-}
-
-function checkClause(fields: Fields, path: string, clause: unknown): void {
-  if (!fields.object(path, clause, CLAUSE, CLAUSE_LATER)) return;
-  if (Object.keys(clause).length === 0) fields.bad(path, 'is empty: every process would match', clause, CLAUSE);
-  const { systemdUnit, cgroup, process, listen } = clause;
-  if (systemdUnit !== undefined && fields.text(`${path}/systemdUnit`, systemdUnit)) {
-    const parsed = parseUnit(systemdUnit);
-    if (!parsed.ok)
-      fields.bad(`${path}/systemdUnit`, parsed.message, systemdUnit, ['nginx.service', 'orders@*.service']);
-  }
-  if (cgroup !== undefined && fields.text(`${path}/cgroup`, cgroup)) checkCgroup(fields, `${path}/cgroup`, cgroup);
-  if (process !== undefined) checkProcess(fields, `${path}/process`, process);
-  if (listen === undefined || !fields.texts(`${path}/listen`, listen, MATCH_LIMITS.listen)) return;
-  for (const [i, pattern] of listen.entries()) {
-    const parsed = parseListen(pattern);
-    if (!parsed.ok) fields.bad(`${path}/listen/${i}`, parsed.message, pattern, LISTEN_FORMS);
-  }
-}
-
-function checkCgroup(fields: Fields, path: string, cgroup: string): void {
-  const trimmed = trimCgroup(cgroup);
-  if (trimmed === '') return void fields.bad(path, 'is the root: every process would match', cgroup);
-  const parts = trimmed.split('/');
-  if (parts.some((part) => part === '' || part === '.' || part === '..')) {
-    fields.bad(path, 'must be a plain path: no "//", "." or ".."', cgroup);
-  }
-  checkGlob(fields, path, cgroup);
-}
-
-function checkProcess(fields: Fields, path: string, process: unknown): void {
-  if (!fields.object(path, process, PROCESS, PROCESS_LATER)) return;
-  if (Object.keys(process).length === 0) fields.bad(path, 'is empty: every process would match', process, PROCESS);
-  const { exe, user, args } = process;
-  if (exe !== undefined && fields.text(`${path}/exe`, exe)) {
-    if (!/^(\/|\*\*)/.test(exe))
-      fields.bad(`${path}/exe`, 'must be an absolute path', exe, ['/usr/sbin/nginx', '/usr/lib/jvm/*/bin/java']);
-    else if (/\/(\.{0,2})(\/|$)/.test(exe))
-      fields.bad(`${path}/exe`, 'must be the plain path of a file: no "//", ".", ".." or "/" at the end', exe);
-    else checkGlob(fields, `${path}/exe`, exe);
-  }
-  if (user !== undefined && fields.text(`${path}/user`, user) && !isUser(user)) {
-    fields.bad(`${path}/user`, 'must be the name or the number of a user (no patterns)', user);
-  }
-  if (args === undefined || !fields.texts(`${path}/args`, args, MATCH_LIMITS.args)) return;
-  for (const [i, arg] of args.entries()) {
-    const parsed = parseArg(arg);
-    if (!parsed.ok) fields.bad(`${path}/args/${i}`, parsed.message, arg, ['-Dcatalina.base=/opt/tc1', '--port=*']);
-    else if (utf8Bytes(parsed.value.text) > MATCH_LIMITS.argBytes) {
-      fields.bad(`${path}/args/${i}`, `is longer than ${MATCH_LIMITS.argBytes} bytes: give its beginning and "*"`, arg);
-    }
-  }
-}
-
-function checkGlob(fields: Fields, path: string, pattern: string): void {
-  const parsed = parseGlob(pattern);
-  if (!parsed.ok) fields.bad(path, `${parsed.message} (column ${parsed.column})`, pattern, undefined, parsed.column);
+function checkOrder(
+  fields: Fields,
+  { priority, inherit }: Record<string, unknown>,
+): Pick<Workload, 'priority' | 'inherit'> {
+  const max = MATCH_LIMITS.priority;
+  if (priority !== undefined && !(Number.isInteger(priority) && Math.abs(priority as number) <= max))
+    fields.bad('/priority', `must be an integer from -${max} to ${max}`, priority);
+  if (inherit !== undefined && inherit !== 'subtree' && inherit !== 'none')
+    fields.bad('/inherit', 'must be subtree or none', inherit, ['subtree', 'none']);
+  return {
+    ...(priority === undefined ? {} : { priority: priority as number }),
+    ...(inherit === undefined ? {} : { inherit: inherit as 'subtree' | 'none' }),
+  };
 }
 
 function checkLabels(fields: Fields, labels: unknown): Record<string, string> {
@@ -199,12 +160,6 @@ function checkName(fields: Fields, path: string, name: string, max: number): voi
   }
 }
 
-/** A name as NSS may give it (`DOMAIN\\name`, `name@domain`), or a uid; 4294967295 means "no user" to the kernel. */
-function isUser(user: string): boolean {
-  if (/^\d+$/.test(user)) return Number(user) < 4294967295;
-  return /^[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}\$?$/.test(user);
-}
-
 function isLabelKey(key: string): boolean {
   const parts = key.split('/');
   const name = parts.pop()!;
@@ -216,31 +171,6 @@ function isLabelKey(key: string): boolean {
   );
 }
 
-function warningsOf(clause: MatchClause, index: number): string[] {
-  const spoofable = spoofableBy(toClause(clause));
-  const exe = clause.process?.exe ?? '';
-  const bare =
-    /\/(python[\d.]*|perl[\d.]*|ruby[\d.]*|node|nodejs|java|php[\d.]*|bash|dash|sh|lua[\d.]*)$/.test(exe) &&
-    !clause.process?.args;
-  return [
-    ...(spoofable === null
-      ? []
-      : [`match[${index}] could be claimed by ${spoofable}: add systemdUnit, cgroup or process.user`]),
-    ...(bare && !clause.systemdUnit && !clause.cgroup
-      ? [`match[${index}] names an interpreter, so every program that it runs: add args`]
-      : []),
-  ];
-}
-
 function pointer(key: string): string {
   return key.replaceAll('~', '~0').replaceAll('/', '~1');
-}
-
-function utf8Bytes(text: string): number {
-  let bytes = 0;
-  for (const char of text) {
-    const code = char.codePointAt(0)!;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-  }
-  return bytes;
 }

@@ -464,6 +464,48 @@ test('the winner is the largest rank that matches, whatever the order of registr
   );
 });
 
+test('Oracle instances of one file and user are told apart by env, a worker by its script', () => {
+  const oracle = '/u01/bin/oracle';
+  const compiled = program({
+    'db/prod': { process: { exe: oracle, user: 'oracle', env: ['ORACLE_SID=PROD'] } },
+    'db/any': { process: { exe: oracle, user: 'oracle' } },
+    'erp/worker': { process: { script: '/srv/a/worker.py', user: 'app' } },
+    'erp/regex': { process: { user: 'kafka', argsRegex: '^\\S*java .*kafka\\.Kafka( |$)' } },
+  });
+  const who = (row: Row): string | undefined => decideProcess(compiled, facts(row)).clause?.workload;
+  assert.is(who({ exe: oracle, user: 'oracle', env: ['A=1', 'ORACLE_SID=PROD'] }), 'db/prod');
+  assert.is(who({ exe: oracle, user: 'oracle', env: ['ORACLE_SID=PROD2'] }), 'db/any');
+  assert.is(who({ exe: oracle, user: 'oracle' }), 'db/any');
+  assert.is(who({ exe: '/usr/bin/python3.11', user: 'app', script: '/srv/a/worker.py' }), 'erp/worker');
+  assert.is(who({ exe: '/usr/bin/python3.12', user: 'app', script: '/srv/b/worker.py' }), undefined);
+  assert.is(who({ exe: '/srv/a/worker.py', user: 'app' }), undefined);
+  assert.is(who({ exe: JAVA, user: 'kafka', args: ['java', '-cp', 'x', 'kafka.Kafka', 'p'] }), 'erp/regex');
+  assert.is(who({ exe: JAVA, user: 'kafka', args: ['java', '-cp', '/opt/kafka.Kafka.jar'] }), undefined);
+});
+
+test('with inherit none a fork keeps the label, what it execs does not', () => {
+  const workloads = registered({ 'n/a': { process: { exe: '/bin/a', user: 'app' } } });
+  const compiled = compileMatch(
+    workloads.map((workload) => ({ ...workload, inherit: 'none' as const })),
+    FACTS,
+  );
+  const app = UIDS.get('app')!;
+  const decided = decideTree(
+    compiled,
+    [
+      { pid: 1, ppid: 0, exe: '/bin/a', args: [], uid: app, cgroup: '/' },
+      { pid: 2, ppid: 1, exe: '/bin/a', args: [], uid: 0, cgroup: '/' },
+      { pid: 3, ppid: 2, exe: '/bin/b', args: [], uid: app, cgroup: '/' },
+      { pid: 4, ppid: 3, exe: '/bin/a', args: [], uid: 0, cgroup: '/' },
+    ],
+    () => false,
+  );
+  assert.equal(
+    [1, 2, 3, 4].map((pid) => decided.get(pid)!.clause?.workload),
+    ['n/a', 'n/a', undefined, undefined],
+  );
+});
+
 function rankOf(compiled: MatchProgram, workload: string): number {
   return [...compiled.clauses, ...compiled.late].find((clause) => clause.workload === workload)!.rank;
 }

@@ -29,6 +29,23 @@ const decides: [field: string, larger: MatchClause, smaller: MatchClause][] = [
   ['a folder in a unit over the unit', { cgroup: 'system.slice/x.service/work' }, { systemdUnit: 'x.service' }],
   ['user', { systemdUnit: 'x.service', process: { user: 'tomcat' } }, { systemdUnit: 'xxxxxx.service' }],
   ['listen', { systemdUnit: 'x.service', listen: ['80/tcp'] }, { systemdUnit: 'xxxxx.service' }],
+  [
+    'env counts as an argument',
+    { process: { user: 'oracle', env: ['ORACLE_SID=PROD'] } },
+    { process: { user: 'oracle', exe: '/u01/bin/oracle' } },
+  ],
+  [
+    'argsRegex after a counted argument',
+    { process: { user: 'oracle', args: ['a'] } },
+    { process: { user: 'oracle', argsRegex: 'aaaaaaa' } },
+  ],
+  ['argsRegex', { process: { argsRegex: 'a' } }, { process: { exe: JAVA } }],
+  [
+    'a script besides the executable',
+    { process: { exe: JAVA, script: '/srv/*.jar', user: 'app' } },
+    { process: { exe: JAVA, user: 'app' }, systemdUnit: 'x.service' },
+  ],
+  ['an exact script', { process: { script: '/srv/a.py' } }, { process: { script: '/srv/bbbbbbbbb*.py' } }],
   ['literal', { systemdUnit: 'tomcat-*.service' }, { systemdUnit: 'tom*.service' }],
 ];
 for (const [field, larger, smaller] of decides) {
@@ -37,6 +54,25 @@ for (const [field, larger, smaller] of decides) {
     assert.equal(order({ 'n/a': smaller, 'n/b': larger }), ['n/b', 'n/a']);
   });
 }
+
+test('priority is before all that clauses say, and after who could forge them', () => {
+  const [low, high] = registered({
+    'n/low': { process: { exe: JAVA, user: 'tomcat', args: ['a'] } },
+    'n/high': { systemdUnit: 'x*' },
+  });
+  const [, forgeable] = registered({ 'n/x': { systemdUnit: 'x*' }, 'n/forgeable': { process: { exe: JAVA } } });
+  const { clauses } = compileMatch([low!, { ...high!, priority: 1 }, { ...forgeable!, priority: 1000 }], FACTS);
+  assert.equal(
+    clauses.map(({ workload }) => workload),
+    ['n/forgeable', 'n/low', 'n/high'],
+  );
+});
+
+test('a script that others can write is spoofable even with a user', () => {
+  const facts = { ...FACTS, untrusted: new Set(['/srv/a.py']) };
+  const { late } = program({ 'n/a': { process: { script: '/srv/a.py', user: 'app' } } }, facts);
+  assert.is(late[0]!.spoofable, 'whoever can write /srv/a.py');
+});
 
 test('of equal clauses the older registration wins', () => {
   assert.equal(order({ 'n/b': { systemdUnit: 'x.service' }, 'n/a': { systemdUnit: 'y.service' } }), ['n/b', 'n/a']);

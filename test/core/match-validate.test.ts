@@ -73,24 +73,25 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
   ],
   ['container', match({ container: { name: 'web-*' } }), '/match/container', /^container is not supported yet$/, 422],
   [
-    'script',
-    match({ process: { script: '/srv/a.py' } }),
+    'a relative script',
+    match({ process: { script: 'a.py' } }),
     '/match/process/script',
-    /^script is not supported yet$/,
-    422,
+    /^must be an absolute path$/,
+    400,
   ],
-  ['env', match({ process: { env: ['A=b'] } }), '/match/process/env', /^env is not supported yet$/, 422],
+  ['env without a name', match({ process: { env: ['PROD'] } }), '/match/process/env/0', /^must be NAME=value/, 400],
+  ['env with an open name', match({ process: { env: ['OR*'] } }), '/match/process/env/0', /^must be NAME=value/, 400],
+  ['a back reference', match({ process: { argsRegex: '(a)\\1' } }), '/match/process/argsRegex', /linear time/, 400],
   [
-    'argsRegex',
-    match({ process: { argsRegex: 'x' } }),
-    '/match/process/argsRegex',
-    /^argsRegex is not supported yet$/,
-    422,
+    'a priority that is no integer',
+    { ...ok, priority: 1.5 },
+    '/priority',
+    /^must be an integer from -1000 to 1000$/,
+    400,
   ],
+  ['an unknown inherit', { ...ok, inherit: 'fork' }, '/inherit', /^must be subtree or none$/, 400],
   ['addresses', { ...ok, addresses: ['10.0.0.1'] }, '/addresses', /^addresses is not supported yet$/, 422],
   ['hosts', { ...ok, hosts: {} }, '/hosts', /^hosts is not supported yet$/, 422],
-  ['inherit', { ...ok, inherit: 'none' }, '/inherit', /not supported yet/, 422],
-  ['priority', { ...ok, priority: 1 }, '/priority', /not supported yet/, 422],
   ['labelsFrom', { ...ok, labelsFrom: [] }, '/labelsFrom', /not supported yet/, 422],
   ['mode', { ...ok, mode: 'audit' }, '/mode', /not supported yet/, 422],
   ['expect', { ...ok, expect: {} }, '/expect', /not supported yet/, 422],
@@ -149,7 +150,7 @@ const accepted: [what: string, clause: unknown][] = [
     {
       systemdUnit: 'a.service',
       cgroup: 'a',
-      process: { exe: '/a', user: '0', args: ['a*'] },
+      process: { exe: '/a', script: '/b*', user: '0', args: ['a*'], env: ['A=b', 'B=*'], argsRegex: 'a+' },
       listen: ['[::1]:53/UDP'],
     },
   ],
@@ -193,7 +194,7 @@ test('a forgeable claim and a bare interpreter warn', () => {
   assert.ok(result.ok);
   assert.equal(result.ok && result.warnings, [
     'match[0] could be claimed by any local user: add systemdUnit, cgroup or process.user',
-    'match[0] names an interpreter, so every program that it runs: add args',
+    'match[0] names an interpreter, so every program that it runs: add script or args',
   ]);
 });
 

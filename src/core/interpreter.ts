@@ -31,6 +31,18 @@ export function scriptOf(process: { readonly exe?: string; readonly args: readon
   return undefined;
 }
 
+/**
+ * The file that it runs, as written in argv (it may be relative): the script or jar. A `#!` file looks the same, since the
+ * kernel puts its name behind the interpreter's. Undefined for a module, a class, `-c` and what is no interpreter.
+ */
+export function scriptFileOf(process: { readonly exe?: string; readonly args: readonly string[] }): string | undefined {
+  const script = scriptOf(process);
+  if (script === undefined) return undefined;
+  const before = process.args[process.args.indexOf(script, 1) - 1];
+  if (isJava(process.exe)) return before === '-jar' ? script : undefined;
+  return before === '-m' ? undefined : script;
+}
+
 const TAKES_VALUE = new Set(['-W', '-X', '-r', '--require', '-I', '--import', '--loader', '-d', '--title']);
 
 function javaProgram(rest: readonly string[]): string | undefined {
