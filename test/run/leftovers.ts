@@ -19,7 +19,8 @@ export function snapshotMachine(): MachineSnapshot {
 }
 
 export function findLeftovers(before: MachineSnapshot): Leftovers {
-  return everything().filter((thing) => !before.has(key(thing)));
+  const left = everything().filter((thing) => !before.has(key(thing)));
+  return left.filter(({ name }) => !left.some((above) => name.startsWith(`${above.name}/`)));
 }
 
 /** Kills what still runs of a test file, by the session that `leader` opened or by the marker, and says what that was. */
