@@ -222,7 +222,7 @@ struct arg_val {
 struct arg_prefix_key {
 	__u32 prefixlen; /* 8 for the slot + 8 per byte of the pattern */
 	__u8 slot;
-	char text[PATTERN_MAX - 1];
+	__u8 text[PATTERN_MAX - 1]; /* bytes: a pattern may fill it without a NUL */
 };
 
 /* Every prefix pattern that the text meets, shortest first: a trie returns only the longest. */
@@ -238,7 +238,7 @@ struct cgroup_pattern_key {
 	__u32 prefixlen; /* 16 for slot and kind + 8 per byte; an exact pattern includes its NUL */
 	__u8 slot;
 	__u8 kind;
-	char text[PATTERN_MAX - 2];
+	__u8 text[PATTERN_MAX - 2];
 };
 
 struct cgroup_pattern_val {

@@ -128,7 +128,12 @@ static long arg_step(__u32 index, void *context)
 		w->at += w->cut ? length - 1 : length;
 		return 0;
 	}
-	w->cut = length == sizeof(s->arg.text) && length - 1 < w->end - w->at - 1;
+	if (length == sizeof(s->arg.text)) { /* an argument of just this length is whole */
+		char after = 0;
+
+		bpf_probe_read_user(&after, 1, (void *)(w->at + length - 1));
+		w->cut = after != 0;
+	}
 	w->at += w->cut ? length - 1 : length;
 	if (!w->cut) {
 		s->arg.slot = w->slot;
@@ -219,7 +224,7 @@ static __always_inline bool suffix_equal(struct scratch *s, const struct cgroup_
 
 	if (n == 0)
 		return true;
-	if (n > 63 || length < (__u32)p->prefix_length + n || length >= PATTERN_MAX - 2)
+	if (n > 63 || length < (__u32)p->prefix_length + n || length >= PATTERN_MAX - 3) /* cut? */
 		return false;
 	at = length - n;
 	bpf_probe_read_kernel(tail, n & 63, &s->cgroup.text[at & 255]);

@@ -275,14 +275,21 @@ static __always_inline void cgroup_report(__u64 id, __u32 identity, __u8 level, 
 }
 
 /* x.service or x.scope */
-static __always_inline bool is_unit_name(struct scratch *s, __u32 length)
+static __always_inline bool is_unit_name(struct scratch *s, const char *name)
 {
+	long length = bpf_probe_read_kernel_str(s->text, sizeof(s->text), name) - 1;
 	__u64 tail = 0;
 
-	if (length < 8 || length > 253)
+	if (length >= 8) {
+		bpf_probe_read_kernel(&tail, 8, &s->text[(length - 8) & 255]);
+		if (tail == 0x656369767265732eULL) /* ".service" */
+			return true;
+	}
+	if (length < 6)
 		return false;
-	bpf_probe_read_kernel(&tail, sizeof(tail), &s->cgroup.text[(length - 8) & 255]);
-	return tail == 0x656369767265732eULL /* ".service" */ || tail >> 16 == 0x65706f63732eULL /* ".scope" */;
+	tail = 0;
+	bpf_probe_read_kernel(&tail, 6, &s->text[(length - 6) & 255]);
+	return tail == 0x65706f63732eULL; /* ".scope" */
 }
 
 SEC("tp_btf/cgroup_mkdir")
@@ -321,7 +328,7 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 	if (length > 0) {
 		if (!(s->label.flags & CGROUP_INSIDE_UNIT))
 			cgroup_patterns(s, c->match_slot & 1, CGROUP_UNIT, length - 1, level);
-		if (is_unit_name(s, length - 1))
+		if (is_unit_name(s, BPF_CORE_READ(cgrp, kn, name)))
 			s->label.flags |= CGROUP_INSIDE_UNIT;
 	}
 	if (s->label.n_patterns) {

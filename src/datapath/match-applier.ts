@@ -5,9 +5,12 @@ import type { DatapathMaps } from './maps.ts';
 import { hashPath } from './path-hash.ts';
 import { type Clause, ProcFlag } from './postern.skel.ts';
 
-/** CLAUSES_MAX and CGROUP_PATTERN_MAX of bpf/abi.h. */
+/** CLAUSES_MAX, CGROUP_PATTERN_MAX and PATTERN_MAX of bpf/abi.h. */
 const CLAUSES_MAX = 8192;
 const CGROUP_PATTERN_MAX = 4096;
+const PATTERN_MAX = 256;
+/** Bits of the kernel's scratch memory for argument patterns; 0 is none. */
+const ARG_PATTERNS_MAX = 128 * 64 - 1;
 const CLAUSE_EXE = 1;
 const CLAUSE_UID = 2;
 const CLAUSE_SPOOFABLE = 4;
@@ -54,7 +57,8 @@ export class MatchApplier {
     tables.addSpecial(special);
     const records = [...tables.records];
     for (const clause of program.late) if (!records.includes(clause)) records.push(clause);
-    if (records.length > CLAUSES_MAX) throw new RangeError(`${records.length} clauses, ${CLAUSES_MAX} fit`);
+    requireRoom('clauses', records.length, CLAUSES_MAX);
+    tables.requireRoom(this.#maps);
     this.#clear(slot);
     tables.write(this.#maps);
     const any = [...config.any_head];
@@ -140,6 +144,13 @@ class Tables {
     for (const path of failsafe) this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_FAILSAFE;
   }
 
+  requireRoom(maps: DatapathMaps): void {
+    requireRoom('argument patterns', this.#args.size, ARG_PATTERNS_MAX);
+    requireRoom('executables', this.#exes.size, maps.exe_match.maxEntries / 2);
+    requireRoom('cgroup patterns', this.cgroups.all().length, CGROUP_PATTERN_MAX - 1);
+    requireRoom('listening ports', this.#listen.size, maps.listen_match.maxEntries / 2);
+  }
+
   write(maps: DatapathMaps): void {
     const slot = this.#slot;
     const byKey = nested(
@@ -162,7 +173,7 @@ class Tables {
     );
     for (const { key, ids } of byKey)
       maps.arg_prefix.set(
-        { prefixlen: 8 + 8 * Buffer.byteLength(key), slot, text: key },
+        { prefixlen: 8 + 8 * Buffer.byteLength(key), slot, text: bytes(key, PATTERN_MAX - 1) },
         { n: ids.length, patterns: padded(ids.map((arg) => arg.id)), heads: padded(ids.map((arg) => arg.head)) },
       );
     for (const pattern of this.cgroups.all())
@@ -177,7 +188,7 @@ class Tables {
       });
     for (const { kind, key, ids } of trie)
       maps.cgroup_match.set(
-        { prefixlen: 16 + 8 * Buffer.byteLength(key), slot, kind, text: key.replace(/\0$/, '') },
+        { prefixlen: 16 + 8 * Buffer.byteLength(key), slot, kind, text: bytes(key, PATTERN_MAX - 2) },
         { n: ids.length, patterns: padded(ids) },
       );
     maps.listen_match.updateBatch(
@@ -261,6 +272,16 @@ function argUse(clauses: readonly ProgramClause[]): Map<string, number> {
       use.set(key, (use.get(key) ?? 0) + 1);
     }
   return use;
+}
+
+function requireRoom(what: string, wanted: number, limit: number): void {
+  if (wanted > limit) throw new RangeError(`${wanted} ${what}, ${limit} fit`);
+}
+
+function bytes(text: string, length: number): Uint8Array {
+  const padded = new Uint8Array(length);
+  padded.set(Buffer.from(text));
+  return padded;
 }
 
 function padded(numbers: readonly number[]): number[] {

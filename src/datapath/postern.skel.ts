@@ -979,7 +979,7 @@ export const argValCodec: Codec<ArgVal> = {
 export interface ArgPrefixKey {
   prefixlen: number;
   slot: number;
-  text: string;
+  text: Uint8Array;
 }
 export const argPrefixKeyCodec: Codec<ArgPrefixKey> = {
   size: 260,
@@ -987,13 +987,13 @@ export const argPrefixKeyCodec: Codec<ArgPrefixKey> = {
     return {
       prefixlen: view.getUint32(offset, true),
       slot: view.getUint8(offset + 4),
-      text: getString(view, offset + 5, 255),
+      text: getBytes(view, offset + 5, 255),
     };
   },
   encode(view, offset, value) {
     view.setUint32(offset, value.prefixlen, true);
     view.setUint8(offset + 4, value.slot);
-    setString(view, offset + 5, 255, value.text);
+    setBytes(view, offset + 5, 255, value.text);
   },
 };
 
@@ -1024,7 +1024,7 @@ export interface CgroupPatternKey {
   prefixlen: number;
   slot: number;
   kind: number;
-  text: string;
+  text: Uint8Array;
 }
 export const cgroupPatternKeyCodec: Codec<CgroupPatternKey> = {
   size: 260,
@@ -1033,14 +1033,14 @@ export const cgroupPatternKeyCodec: Codec<CgroupPatternKey> = {
       prefixlen: view.getUint32(offset, true),
       slot: view.getUint8(offset + 4),
       kind: view.getUint8(offset + 5),
-      text: getString(view, offset + 6, 254),
+      text: getBytes(view, offset + 6, 254),
     };
   },
   encode(view, offset, value) {
     view.setUint32(offset, value.prefixlen, true);
     view.setUint8(offset + 4, value.slot);
     view.setUint8(offset + 5, value.kind);
-    setString(view, offset + 6, 254, value.text);
+    setBytes(view, offset + 6, 254, value.text);
   },
 };
 
