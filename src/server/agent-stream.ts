@@ -24,13 +24,18 @@ export async function agentStream(c: Request, { store, streams }: ServerContext)
     const resumes = uid === start.uid && held !== undefined && held <= start.revision;
     const missed = resumes ? await readRevisions(store.db, held, start.revision) : undefined;
     let sent = start.revision;
+    let caughtUp = false;
     const stream = streams.start(c, {
       everyMs: BOOKMARK_MS,
-      tick: () => stream.write(JSON.stringify({ type: 'bookmark', revision: sent })),
+      tick: () => caughtUp && stream.write(JSON.stringify({ type: 'bookmark', revision: sent })),
     });
     stream.onClose(stop);
     if (missed === undefined) stream.write(JSON.stringify(toSnapshot(start)));
-    else for (const revision of missed) stream.write(toLine(revision));
+    for (const revision of missed ?? []) {
+      stream.write(toLine(revision));
+      await stream.ready();
+    }
+    caughtUp = true;
     take = (revision) => {
       if (revision.revision <= sent) return;
       // The server lost the thread of the change log: the agent comes again and gets a snapshot.

@@ -35,8 +35,8 @@ export class FlowPartitions {
     this.#retention = retention;
   }
 
-  /** Makes today's and tomorrow's partition, drops what is too old or too much. */
-  async maintain(now: Date): Promise<void> {
+  /** Makes today's and tomorrow's partition, drops what is too old or more than `maxBytes`. */
+  async maintain(now: Date, maxBytes = this.#retention.maxBytes): Promise<void> {
     await this.#db.transaction(async (tx) => {
       // Several servers may share the database.
       await tx.query(sql`select pg_advisory_xact_lock(${LOCK})`);
@@ -48,7 +48,7 @@ export class FlowPartitions {
       if (current !== undefined && current.bytes > this.#retention.maxBytes / 8)
         await split(tx, current, partitions.length);
       partitions = await readPartitions(tx);
-      await this.#dropOld(tx, partitions, now);
+      await this.#dropOld(tx, partitions, now, maxBytes);
       this.#days = new Set((await readPartitions(tx)).map(({ from }) => Math.floor(from.getTime() / DAY_MS) * DAY_MS));
     });
   }
@@ -59,13 +59,13 @@ export class FlowPartitions {
     return this.#days.has(day) ? time : now.toISOString();
   }
 
-  async #dropOld(tx: Queries, partitions: readonly Partition[], now: Date): Promise<void> {
+  async #dropOld(tx: Queries, partitions: readonly Partition[], now: Date, maxBytes: number): Promise<void> {
     const oldest = now.getTime() - this.#retention.maxAgeMs;
     let bytes = partitions.reduce((sum, partition) => sum + partition.bytes, 0);
     let dropped = 0;
     for (const { name, to, from, bytes: size } of partitions) {
       const isTooOld = to.getTime() <= oldest;
-      if (!isTooOld && (bytes <= this.#retention.maxBytes || to > now || from > now)) continue;
+      if (!isTooOld && (bytes <= maxBytes || to > now || from > now)) continue;
       const table = sql.identifier(name);
       const [row] = await tx.query<{ n: number }>(sql`select count(*) as n from ${table}`);
       await tx.query(sql`drop table ${table}`);

@@ -54,6 +54,7 @@ export class FlowStore {
   #maintainedAt = 0;
   #sinceMaintained = 0;
   #unshown = 0;
+  #hadRoom = true;
   taken = 0;
   stored = 0;
   lost = 0;
@@ -143,9 +144,11 @@ export class FlowStore {
       try {
         if (Date.now() - this.#maintainedAt > MAINTAIN_MS || this.#sinceMaintained > MAINTAIN_BYTES)
           await this.#maintain();
-        if (await this.#hasRoom()) await this.#insert(batch);
+        const hasRoom = await this.#hasRoom();
+        if (hasRoom) await this.#insert(batch);
         else this.#lose(batch.length);
         this.#forget(batch);
+        if (hasRoom) this.#showLoss();
         backoffMs = 250;
       } catch (error) {
         this.#log('warn', `cannot store flows, ${this.#queue.length} wait, ${this.lost} lost so far: ${String(error)}`);
@@ -153,7 +156,6 @@ export class FlowStore {
         await delay(backoffMs, undefined, { signal: this.#closed.signal }).catch(() => undefined);
         backoffMs = Math.min(backoffMs * 2, 30_000);
       }
-      this.#showLoss();
     }
   }
 
@@ -170,7 +172,7 @@ export class FlowStore {
     this.#unshown += n;
   }
 
-  /** What was lost is itself an event, as soon as there is room for it. */
+  /** What was lost is itself an event, as soon as events are stored again. */
   #showLoss(): void {
     if (this.#unshown === 0 || this.#queued > QUEUE_BYTES / 2) return;
     const event = lostEvent('server', this.#unshown, 'server');
@@ -215,12 +217,20 @@ export class FlowStore {
     this.#sinceMaintained = 0;
   }
 
+  /** What is left of the disk is for policy. Old flows make room for new ones first. */
   async #hasRoom(): Promise<boolean> {
     if (this.#dataDir === undefined) return true;
-    const { bavail, bsize } = await statfs(this.#dataDir);
-    const hasRoom = bavail * bsize > MIN_FREE_BYTES;
-    if (!hasRoom)
-      this.#log('warn', `flows are not stored: less than ${MIN_FREE_BYTES >> 20} MiB free in ${this.#dataDir}`);
+    const isFull = async (dir: string) => {
+      const { bavail, bsize } = await statfs(dir);
+      return bavail * bsize < MIN_FREE_BYTES;
+    };
+    if (await isFull(this.#dataDir)) await this.partitions.maintain(new Date(), this.partitions.bytes / 2);
+    const hasRoom = !(await isFull(this.#dataDir));
+    if (hasRoom !== this.#hadRoom) {
+      const free = `${MIN_FREE_BYTES >> 20} MiB free in ${this.#dataDir}`;
+      this.#log('warn', hasRoom ? `flows are stored again: ${free}` : `flows are not stored: less than ${free}`);
+    }
+    this.#hadRoom = hasRoom;
     return hasRoom;
   }
 }

@@ -6,14 +6,18 @@ import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Request } from './operation.ts';
 
-/** Bytes that may wait for one reader. */
+/** Bytes that may wait for one reader before the next line. */
 const MAX_WAITING = 8 * 1024 * 1024;
+/** Bytes that may wait before a long answer pauses. */
+const PAUSE_WAITING = 256 * 1024;
 
 export interface Stream {
   /** One JSON text per line; `id` is where an SSE reader would resume. */
   write(json: string | Buffer, id?: number): void;
   /** Nothing, visibly: shows either end that the connection lives. */
   beat(): void;
+  /** Resolves when the reader has taken what it was given: between the lines of a long answer. */
+  ready(): Promise<void>;
   /** Bytes that the reader has not taken yet. */
   readonly waiting: number;
   readonly closed: boolean;
@@ -62,9 +66,16 @@ export class Streams {
     return {
       write(json, id) {
         if (closed || response.writableEnded) return;
-        if (isSse) response.write(`${id === undefined ? '' : `id: ${id}\n`}data: ${json}\n\n`);
-        else response.write(typeof json === 'string' ? `${json}\n` : json);
         if (response.writableLength > MAX_WAITING) response.destroy();
+        else if (isSse) response.write(`${id === undefined ? '' : `id: ${id}\n`}data: ${json}\n\n`);
+        else response.write(typeof json === 'string' ? `${json}\n` : json);
+      },
+      async ready() {
+        if (closed || response.writableLength < PAUSE_WAITING) return;
+        await new Promise<void>((resolve) => {
+          closers.push(resolve);
+          response.once('drain', resolve);
+        });
       },
       beat() {
         if (!closed && !response.writableEnded) response.write(isSse ? ':\n\n' : '\n');

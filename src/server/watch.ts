@@ -31,9 +31,11 @@ export async function watch<C extends Collection>(c: Request, context: ServerCon
   try {
     const missed = from === undefined ? [] : await missedSince(context, from, start.revision);
     let sent = Math.max(from ?? start.revision, start.revision);
+    let caughtUp = false;
     const stream = streams.start(c, {
       everyMs: BOOKMARK_MS,
-      tick: () => send({ type: 'BOOKMARK', revision: sent }),
+      // Not before everything up to then has been sent.
+      tick: () => caughtUp && send({ type: 'BOOKMARK', revision: sent }),
     });
     stream.onClose(stop);
     const send = (event: WatchEvent) => stream.write(JSON.stringify(event), event.revision);
@@ -47,10 +49,15 @@ export async function watch<C extends Collection>(c: Request, context: ServerCon
       for (const object of start[watched.collection].values() as Iterable<StoredOf[C]>) {
         if (!isShown(object) || !watched.isWanted(object)) continue;
         send({ type: 'ADDED', revision: start.revision, object: watched.toObject(object, start) });
+        await stream.ready();
       }
       send({ type: 'BOOKMARK', revision: start.revision });
     }
-    for (const revision of missed) sendRevision(revision, start);
+    for (const revision of missed) {
+      sendRevision(revision, start);
+      await stream.ready();
+    }
+    caughtUp = true;
     take = (revision, state) => {
       if (revision.revision > sent) sendRevision(revision, state);
     };

@@ -14,6 +14,7 @@ test.before(async () => {
   server = await startTestServer();
 });
 test.before.each(async () => {
+  await server.context.flows.flush();
   await server.context.store.db.query(sql`truncate flows`);
 });
 test.after(() => server?.close());
