@@ -28,7 +28,7 @@ const stages: readonly { name: string; atOnce: number; needsRoot: boolean; holds
     needsRoot: true,
     holds: (path) => /^(test\/(agent|datapath|kernel)|src\/libbpf-ts)\//.test(path),
   },
-  { name: 'e2e', atOnce: 1, needsRoot: true, holds: (path) => /^test\/(e2e|systemd)\//.test(path) },
+  { name: 'e2e', atOnce: 1, needsRoot: true, holds: (path) => path.startsWith('test/e2e/') },
   { name: 'systemd', atOnce: 1, needsRoot: true, holds: (path) => path.startsWith('test/systemd/') },
 ];
 
