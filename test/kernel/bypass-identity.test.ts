@@ -1,0 +1,84 @@
+// @timeout 60
+/** Ways out of a label, each tried without and with a policy; the sniffer at the denied peer decides. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Proc, ProcFlag } from '../../src/datapath/postern.skel.ts';
+import { run, start } from '../e2e/run-in.ts';
+import { told, until } from '../e2e/wait.ts';
+import { DEN, DENIED, FREE, type Frame, type Lab, openLab } from './lab.ts';
+
+const test = suite('bypass: identity');
+let lab: Lab;
+
+test.before(
+  told(async () => {
+    lab = await openLab();
+  }),
+);
+
+test.after(async () => {
+  await lab?.destroy();
+});
+
+for (const mode of ['migrate', 'reexec', 'child', 'clone'])
+  test(`a workload stays what it is in the cgroup of another (${mode})`, async () => {
+    const argv = [lab.program('identity'), mode, lab.free, DENIED[4], `TAG-${mode}`];
+    lab.policy(undefined);
+    assert.ok((await lab.attack(argv)).some(toDenied), 'without a policy it arrives');
+    lab.enforce();
+    assert.equal((await lab.attack(argv)).filter(toDenied), []);
+  });
+
+test('who uses an unconnected socket is judged, not who made it', async () => {
+  for (const isEnforced of [false, true]) {
+    if (isEnforced) lab.enforce();
+    else lab.policy(undefined);
+    const path = `${lab.program('identity')}.sock`;
+    await lab.serve([lab.program('identity'), 'give', path, '-', '-'], /READY/, lab.free);
+    const frames = await lab.attack([lab.program('identity'), 'take', path, DENIED[4], 'TAG-taken']);
+    assert.is(frames.some(toDenied), !isEnforced);
+  }
+});
+
+for (const { what, mover, expected } of [
+  { what: 'nobody', mover: 'none', expected: 'moves' },
+  { what: 'a gateway', mover: 'gateway', expected: 'moves' },
+  { what: 'another workload', mover: 'labelled', expected: 'stays' },
+] as const)
+  test(`a process that ${what} places in another cgroup ${expected === 'moves' ? 'is' : 'is not'} what is in there`, async () => {
+    lab.policy(undefined);
+    const sleeper = await lab.serve([lab.program('sink'), '7300'], /READY/);
+    assert.is(lab.kernel.maps.proc.get(sleeper.pid!)?.identity, DEN);
+    const shell = start(['sh', '-c', `read go; echo ${sleeper.pid} > ${lab.free}/cgroup.procs; echo DONE`], {
+      cgroup: mover === 'none' ? lab.cgroupDir : lab.free,
+    });
+    await until(
+      'the shell is in its cgroup',
+      () => mover === 'none' || lab.kernel.maps.proc.get(shell.pid!)?.identity === FREE,
+    );
+    if (mover === 'gateway') {
+      const entry = lab.kernel.maps.proc.get(shell.pid!) as Proc;
+      lab.kernel.maps.proc.set(shell.pid!, { ...entry, flags: entry.flags | ProcFlag.PROC_GATEWAY });
+    }
+    const done = new Promise((resolve) => shell.once('close', resolve));
+    shell.stdin!.end('go\n');
+    await done;
+    assert.is(lab.kernel.maps.proc.get(sleeper.pid!)?.identity, expected === 'moves' ? FREE : DEN);
+    const closed = new Promise((resolve) => sleeper.once('close', resolve));
+    sleeper.kill('SIGKILL');
+    await closed;
+    await until('its entry is gone', () => lab.kernel.maps.proc.get(sleeper.pid!) === undefined);
+  });
+
+test('a process without a label is the host, and may do what it could', async () => {
+  lab.enforce();
+  const argv = [lab.program('egress'), 'udp', DENIED[4], DENIED[4], 'TAG-host'];
+  const frames = await lab.watch(() => run(argv, { netns: lab.home.path, cgroup: lab.cgroupDir }));
+  assert.ok(frames.some(toDenied));
+});
+
+function toDenied({ destination }: Frame): boolean {
+  return destination === DENIED[4];
+}
+
+test.run();
