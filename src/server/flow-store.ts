@@ -4,10 +4,10 @@
  * by a policy write.
  */
 
-import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Flow } from '../api/flow.ts';
 import { type Database, sql } from './database.ts';
+import { DiskRoom } from './disk-room.ts';
 import type { FlowBatch } from './flow-batch.ts';
 import type { FlowFilter } from './flow-filter.ts';
 import { FlowHub } from './flow-hub.ts';
@@ -37,15 +37,13 @@ const FLUSH_MS = 2000;
 const MAINTAIN_MS = 60_000;
 /** Partitions are looked at again after so many bytes, however soon that is. */
 const MAINTAIN_BYTES = 32 * 1024 * 1024;
-/** Left on the disk for policy. */
-const MIN_FREE_BYTES = 128 * 1024 * 1024;
 
 export class FlowStore {
   readonly hub = new FlowHub();
   readonly partitions: FlowPartitions;
   readonly #db: Database;
   readonly #log: Log;
-  readonly #dataDir: string | undefined;
+  readonly #disk: DiskRoom;
   #queue: Waiting[] = [];
   #queued = 0;
   #nextId = Date.now() * 1000;
@@ -54,7 +52,6 @@ export class FlowStore {
   #maintainedAt = 0;
   #sinceMaintained = 0;
   #unshown = 0;
-  #hadRoom = true;
   taken = 0;
   stored = 0;
   lost = 0;
@@ -62,7 +59,7 @@ export class FlowStore {
   constructor({ db, log, retention = DEFAULT_RETENTION, dataDir }: FlowStoreOptions) {
     this.#db = db;
     this.#log = log;
-    this.#dataDir = dataDir;
+    this.#disk = new DiskRoom(dataDir, log);
     this.partitions = new FlowPartitions(db, retention);
   }
 
@@ -144,7 +141,7 @@ export class FlowStore {
       try {
         if (Date.now() - this.#maintainedAt > MAINTAIN_MS || this.#sinceMaintained > MAINTAIN_BYTES)
           await this.#maintain();
-        const hasRoom = await this.#hasRoom();
+        const hasRoom = await this.#disk.hasRoom(() => this.partitions.maintain(new Date(), this.partitions.bytes / 2));
         if (hasRoom) await this.#insert(batch);
         else this.#lose(batch.length);
         this.#forget(batch);
@@ -215,23 +212,6 @@ export class FlowStore {
       this.#log('info', `dropped ${dropped} old flows (7 days or 1 GB by default)`);
     this.#maintainedAt = Date.now();
     this.#sinceMaintained = 0;
-  }
-
-  /** What is left of the disk is for policy. Old flows make room for new ones first. */
-  async #hasRoom(): Promise<boolean> {
-    if (this.#dataDir === undefined) return true;
-    const isFull = async (dir: string) => {
-      const { bavail, bsize } = await statfs(dir);
-      return bavail * bsize < MIN_FREE_BYTES;
-    };
-    if (await isFull(this.#dataDir)) await this.partitions.maintain(new Date(), this.partitions.bytes / 2);
-    const hasRoom = !(await isFull(this.#dataDir));
-    if (hasRoom !== this.#hadRoom) {
-      const free = `${MIN_FREE_BYTES >> 20} MiB free in ${this.#dataDir}`;
-      this.#log('warn', hasRoom ? `flows are stored again: ${free}` : `flows are not stored: less than ${free}`);
-    }
-    this.#hadRoom = hasRoom;
-    return hasRoom;
   }
 }
 

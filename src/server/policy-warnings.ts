@@ -1,9 +1,16 @@
 /** What is legal in a policy and yet surprising. */
+import { claimOf } from '../core/match-claim.ts';
 import { type Policy, parsePolicy } from '../core/policy.ts';
-import type { StoredPolicy } from './state.ts';
+import type { State, StoredPolicy } from './state.ts';
+import { allowedSources } from './world.ts';
 
 /** @param selected number of identities that the policy selects */
-export function policyWarnings(stored: StoredPolicy, policy: Policy | undefined, selected: number): string[] {
+export function policyWarnings(
+  stored: StoredPolicy,
+  policy: Policy | undefined,
+  selected: number,
+  state: State,
+): string[] {
   const reading = parsePolicy(stored.document);
   if (!reading.ok || policy === undefined) {
     const why = reading.ok ? 'unknown' : (reading.errors[0]?.message ?? 'unknown');
@@ -11,5 +18,32 @@ export function policyWarnings(stored: StoredPolicy, policy: Policy | undefined,
   }
   const warnings = [...(reading.warnings ?? [])];
   if (selected === 0) warnings.push('selects no registered workload: check the labels of endpointSelector');
-  return warnings;
+  return [...warnings, ...forgeableSources(policy, state)];
+}
+
+const NAMED = 5;
+
+/** A right given to whoever can pretend to be somebody. */
+function forgeableSources(policy: Policy, state: State): string[] {
+  const found: string[] = [];
+  for (const { workloads } of allowedSources(policy, state)) {
+    for (const key of workloads) {
+      const workload = state.workloads.get(key);
+      const spoofable = workload === undefined ? null : spoofableOf(workload.spec.match);
+      if (spoofable !== null) found.push(`allows from ${key}, which ${spoofable} could claim`);
+    }
+  }
+  const more = found.length - NAMED;
+  return more > 0 ? [...found.slice(0, NAMED), `and from ${more} more that can be claimed`] : found;
+}
+
+const claims = new WeakMap<object, string | null>();
+
+function spoofableOf(match: Parameters<typeof claimOf>[0]): string | null {
+  let known = claims.get(match);
+  if (known === undefined) {
+    known = claimOf(match).spoofable;
+    claims.set(match, known);
+  }
+  return known;
 }

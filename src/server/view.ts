@@ -5,6 +5,7 @@ import type { Policy, PolicyStatus } from '../api/policy.ts';
 import type { Workload, WorkloadStatus } from '../api/workload.ts';
 import { NAMESPACE_NAME_LABEL } from '../core/label.ts';
 import { claimOf } from '../core/match-claim.ts';
+import { findOverlaps, type Registration } from '../core/match-overlap.ts';
 import { policyWarnings } from './policy-warnings.ts';
 import type { Reports } from './reports.ts';
 import {
@@ -25,6 +26,21 @@ export function toWorkload({ namespace, name, spec, meta, identity }: StoredWork
     meta,
     status: workloadStatus(`${namespace}/${name}`, spec.match, identity, reports),
   };
+}
+
+/** With what other registrations may match too: for one workload, since each is held against all. */
+export function toWorkloadWithOverlaps(stored: StoredWorkload, state: State, reports: Reports): Workload {
+  const workload = toWorkload(stored, reports);
+  const overlaps = findOverlaps(toRegistration(stored), registrations(state));
+  return { ...workload, status: { ...workload.status, overlaps } };
+}
+
+function* registrations(state: State): Iterable<Registration> {
+  for (const stored of state.workloads.values()) yield toRegistration(stored);
+}
+
+function toRegistration({ namespace, name, spec, createdRevision }: StoredWorkload): Registration {
+  return { ref: `${namespace}/${name}`, match: spec.match, priority: spec.priority, createdRevision };
 }
 
 function workloadStatus(key: string, match: Workload['match'], identity: number, reports: Reports): WorkloadStatus {
@@ -92,7 +108,7 @@ function policyStatus(stored: StoredPolicy, state: State, reports: Reports): Pol
     valid: policy !== undefined,
     selects: { endpoints: endpoints.length, hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size },
     enforced: { revision: stored.meta.revision, hosts: applied.length, of: reports.all.size },
-    warnings: policyWarnings(stored, policy, selected.length),
+    warnings: policyWarnings(stored, policy, selected.length, state),
   };
 }
 

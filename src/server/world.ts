@@ -3,7 +3,7 @@
 import { cidrPrefixes, type World } from '../core/compile.ts';
 import { type Identity, localIdentity, type PortProtocolName, toIdentityId } from '../core/identity.ts';
 import type { Policy } from '../core/policy.ts';
-import { indexLabels, type LabelIndex, selects } from '../core/selector.ts';
+import { indexLabels, type LabelIndex, type Selector, selects } from '../core/selector.ts';
 import { withNamespaceLabels } from '../core/world.ts';
 import { CLUSTER_NAME } from './plan.ts';
 import { policyOf, type State, type StoredIdentity } from './state.ts';
@@ -82,9 +82,21 @@ function namespacesOf(state: State): World['namespaces'] {
 
 /** Identities of registered workloads that at least one rule of `policy` selects. */
 export function selectedIdentities(policy: Policy, state: State): StoredIdentity[] {
-  const subjects = [...new Set(policy.rules.map((rule) => rule.subject))];
+  return identitiesOf(new Set(policy.rules.map((rule) => rule.subject)), state);
+}
+
+/** Identities of registered workloads that an allow rule of `policy` for ingress names by label. */
+export function allowedSources(policy: Policy, state: State): StoredIdentity[] {
+  const peers = policy.rules
+    .filter(({ direction, deny }) => direction === 'ingress' && !deny)
+    .flatMap((rule) => rule.peers ?? []);
+  return identitiesOf(new Set(peers.flatMap((peer) => (peer.type === 'endpoints' ? [peer.selector] : []))), state);
+}
+
+function identitiesOf(selectors: ReadonlySet<Selector>, state: State): StoredIdentity[] {
+  if (selectors.size === 0) return [];
   return candidatesOf(state)
-    .filter(({ labels }) => subjects.some((subject) => selects(subject, labels)))
+    .filter(({ labels }) => [...selectors].some((selector) => selects(selector, labels)))
     .map(({ identity }) => identity);
 }
 

@@ -9,6 +9,8 @@ type Claim = readonly [name: string, run: (server: TestServer) => Promise<void>]
 
 export const SCENARIO: readonly Claim[] = [
   ['a workload is registered by PUT, and answers with its identity and how sure that is', registers],
+  ['PUT, GET and a dry run list who else may match, and who wins by what', listsOverlaps],
+  ['a policy that allows from a workload that anybody could claim warns', warnsOfForgeable],
   ['what GET gives can be put back and changes nothing', roundTrips],
   ['equal labels are one identity, other labels another', sharesIdentities],
   ['If-Match writes only what the writer has seen', checksEtags],
@@ -45,6 +47,40 @@ async function registers(server: TestServer) {
   assert.ok(headers.etag?.endsWith(`-${body.meta.revision}"`));
   const namespace = await call(server, 'GET', '/v1/namespaces/reg');
   assert.equal(namespace.body.labels, { 'kubernetes.io/metadata.name': 'reg' });
+}
+
+async function listsOverlaps(server: TestServer) {
+  const exe = '/opt/overlap/bin/java';
+  await put(server, '/v1/workloads/over/any', { labels: { app: 'any' }, match: { process: { exe, user: 'app' } } });
+  const billing = {
+    labels: { app: 'billing' },
+    match: { process: { exe, user: 'app', env: ['APP=billing'], script: '/srv/billing.jar' } },
+    priority: 1,
+    inherit: 'none',
+  };
+  const wanted = [{ workload: 'over/any', winner: 'over/billing', by: 'priority' }];
+  const rehearsed = await put(server, '/v1/workloads/over/billing?dryRun=true', billing);
+  assert.equal(rehearsed.body.status.overlaps, wanted);
+  const { body } = await put(server, '/v1/workloads/over/billing', billing);
+  assert.equal([body.priority, body.inherit], [1, 'none']);
+  assert.equal(body.status.overlaps, wanted);
+  const any = await call(server, 'GET', '/v1/workloads/over/any');
+  assert.equal(any.body.status.overlaps, [{ workload: 'over/billing', winner: 'over/billing', by: 'priority' }]);
+}
+
+async function warnsOfForgeable(server: TestServer) {
+  await put(server, '/v1/workloads/forge/bare', { labels: { app: 'bare' }, match: { process: { exe: '/opt/bare' } } });
+  await put(server, '/v1/workloads/forge/unit', { labels: { app: 'unit' }, match: { systemdUnit: 'unit.service' } });
+  const { body } = await put(server, '/v1/policies/cnp/forge/open', {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumNetworkPolicy',
+    metadata: { namespace: 'forge', name: 'open' },
+    spec: {
+      endpointSelector: { matchLabels: { app: 'unit' } },
+      ingress: [{ fromEndpoints: [{ matchLabels: { app: 'bare' } }, { matchLabels: { app: 'unit' } }] }],
+    },
+  });
+  assert.equal(body.status.warnings, ['allows from forge/bare, which any local user could claim']);
 }
 
 async function roundTrips(server: TestServer) {

@@ -13,7 +13,7 @@ import { toProblem } from '../problem-error.ts';
 import { booleanParameter, DRY_RUN, LIST_QUERY, SELECTOR_QUERY, WATCH_QUERY } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
 import type { StoredWorkload } from '../state.ts';
-import { toWorkload } from '../view.ts';
+import { toWorkload, toWorkloadWithOverlaps } from '../view.ts';
 import { watch } from '../watch.ts';
 import { answerDelete, answerPut, writeRequest } from '../write-request.ts';
 
@@ -61,7 +61,7 @@ export function workloadOperations(context: ServerContext): Operation[] {
         const key = `${c.req.param('namespace')}/${c.req.param('name')}`;
         const stored = store.state.workloads.get(key);
         if (stored === undefined) throw notFound('workloads', key);
-        return answerObject(c, toWorkload(stored, reports));
+        return answerObject(c, toWorkloadWithOverlaps(stored, store.state, reports));
       },
     },
     {
@@ -81,7 +81,9 @@ export function workloadOperations(context: ServerContext): Operation[] {
         const { namespace = '', name = '' } = c.req.param();
         const write = workloadWrite(namespace, name, await readDocument(c));
         const written = await writeRequest(c, context, [write]);
-        return answerPut(c, written, 'workloads', `${namespace}/${name}`, (stored) => toWorkload(stored, reports));
+        return answerPut(c, written, 'workloads', `${namespace}/${name}`, (stored) =>
+          toWorkloadWithOverlaps(stored, written.state, reports),
+        );
       },
     },
     {
