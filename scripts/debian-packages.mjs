@@ -44,6 +44,8 @@ export const debianNeeds = {
     { package: 'nftables', why: 'the bench compares with it', present: command('nft') },
     { package: 'procps', why: 'tests read processes', present: command('ps') },
     { package: 'util-linux', why: 'nsenter, setpriv', present: command('setpriv') },
+    { package: 'bpftool', why: 'tests ask it what is loaded', present: command('bpftool') },
+    { package: 'debootstrap', why: 'tests boot a Debian with systemd', present: command('debootstrap') },
     { package: 'gcc', why: 'traffic programs of the tests', present: command('gcc') },
     { package: 'libc6-dev', why: 'traffic programs of the tests', present: file('/usr/include/stdio.h') },
   ],
