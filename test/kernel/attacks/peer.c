@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,9 +40,10 @@ int main(int argc, char **argv)
 	struct pollfd fds[2] = {{sniff, POLLIN}, {tcp, POLLIN}};
 	unsigned char frame[70000];
 
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){20000, 20000});
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(sniff, (void *)&ll, sizeof(ll)) || bind(tcp, (void *)&any, sizeof(any)) || listen(tcp, 64))
+	if (bind(sniff, (void *)&ll, sizeof(ll)) || bind(tcp, (void *)&any, sizeof(any)) || listen(tcp, 4096))
 		return perror("peer"), 1;
 	puts("READY");
 	for (;;) {
