@@ -16,12 +16,17 @@ export const MatchClause = v.pipe(
           object(
             {
               exe: v.optional(Glob),
+              /** The `#!` file, or the first path argument of a known interpreter. */
+              script: v.optional(Glob),
               user: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty'))),
               args: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+              /** `NAME=value`, whole or with `*` at the end. */
+              env: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+              argsRegex: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty'))),
             },
-            ['script', 'env', 'argsRegex'],
+            [],
           ),
-          v.check(hasField, 'must have at least one of exe, user, args'),
+          v.check(hasField, 'must have at least one of exe, script, user, args, env, argsRegex'),
         ),
       ),
       listen: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
@@ -48,10 +53,14 @@ const Spec = {
   match: Match,
   ports: v.optional(NamedPorts),
   description: v.optional(v.pipe(v.string(), v.maxLength(1024, 'must have at most 1024 characters'))),
+  /** -1000 to 1000; before all but spoofability where several workloads match. */
+  priority: v.optional(v.pipe(v.number(), v.integer('must be an integer'))),
+  /** `none` = what a process of it execs has the label only by an own match. */
+  inherit: v.optional(oneOf(['subtree', 'none'])),
 };
 
 /** Fields of the language that come later. */
-const LATER = ['mode', 'hosts', 'addresses', 'inherit', 'priority', 'labelsFrom', 'expect', 'runBy'];
+const LATER = ['mode', 'hosts', 'addresses', 'labelsFrom', 'expect', 'runBy'];
 
 /** What the user owns. */
 export const WorkloadSpec = object(Spec, LATER);
@@ -62,6 +71,14 @@ export const WorkloadBody = object(
   { namespace: v.optional(v.string()), name: v.optional(v.string()), ...Spec, ...SERVER_FIELDS },
   LATER,
 );
+
+export const Overlap = object({
+  workload: v.string(),
+  winner: v.string(),
+  /** Field of the order that decides; `created` = only the age does: a conflict. */
+  by: v.string(),
+});
+export type Overlap = v.InferOutput<typeof Overlap>;
 
 export const WorkloadStatus = object({
   identity: v.number(),
@@ -74,6 +91,8 @@ export const WorkloadStatus = object({
   conflicts: v.array(v.string()),
   drifted: v.number(),
   hint: v.optional(v.string()),
+  /** Other workloads that could match the same process, and which of the two wins by what. */
+  overlaps: v.optional(v.array(Overlap)),
 });
 export type WorkloadStatus = v.InferOutput<typeof WorkloadStatus>;
 

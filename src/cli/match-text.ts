@@ -5,7 +5,14 @@ import { quote } from './curl.ts';
 export interface ClauseLike {
   readonly systemdUnit?: string;
   readonly cgroup?: string;
-  readonly process?: { readonly exe?: string; readonly user?: string; readonly args?: readonly string[] };
+  readonly process?: {
+    readonly exe?: string;
+    readonly script?: string;
+    readonly user?: string;
+    readonly args?: readonly string[];
+    readonly env?: readonly string[];
+    readonly argsRegex?: string;
+  };
   readonly listen?: readonly string[];
 }
 
@@ -29,8 +36,11 @@ const FLAGS = {
   unit: 'systemd-unit',
   cgroup: 'cgroup',
   exe: 'exe',
+  script: 'script',
   user: 'user',
   arg: 'arg',
+  env: 'env',
+  argsRegex: 'args-regex',
   listen: 'listen',
 } as const;
 
@@ -39,8 +49,11 @@ function fields(clause: ClauseLike): [keyof typeof FLAGS, string][] {
     ['unit', clause.systemdUnit],
     ['cgroup', clause.cgroup],
     ['exe', clause.process?.exe],
+    ['script', clause.process?.script],
     ['user', clause.process?.user],
     ...(clause.process?.args ?? []).map((arg): [keyof typeof FLAGS, string] => ['arg', arg]),
+    ...(clause.process?.env ?? []).map((variable): [keyof typeof FLAGS, string] => ['env', variable]),
+    ['argsRegex', clause.process?.argsRegex],
     ...(clause.listen ?? []).map((port): [keyof typeof FLAGS, string] => ['listen', port]),
   ];
   return rows.filter((row): row is [keyof typeof FLAGS, string] => row[1] !== undefined);

@@ -23,6 +23,12 @@ export function scriptOf(process: { readonly exe?: string; readonly args: readon
   if (!isInterpreter(process.exe)) return undefined;
   for (let i = 0; i < rest.length; i++) {
     const arg = rest[i]!;
+    if (isShell(process.exe!)) {
+      if (/^-\w*c\w*$/.test(arg)) return undefined;
+      if (/^[-+]\w*[oO]$/.test(arg)) i++;
+      else if (!/^[-+]/.test(arg)) return arg;
+      continue;
+    }
     if (arg === '-m') return rest[i + 1];
     if (arg === '-c' || arg === '-e' || arg === '--eval' || arg === '-') return undefined;
     if (TAKES_VALUE.has(arg)) i++;
@@ -41,6 +47,11 @@ export function scriptFileOf(process: { readonly exe?: string; readonly args: re
   const before = process.args[process.args.indexOf(script, 1) - 1];
   if (isJava(process.exe)) return before === '-jar' ? script : undefined;
   return before === '-m' ? undefined : script;
+}
+
+/** Of these `-e` is "end at the first error". */
+function isShell(exe: string): boolean {
+  return /\/(bash|dash|ksh\w*|zsh|sh)$/.test(exe);
 }
 
 const TAKES_VALUE = new Set(['-W', '-X', '-r', '--require', '-I', '--import', '--loader', '-d', '--title']);

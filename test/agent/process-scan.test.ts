@@ -1,5 +1,5 @@
-import { chmodSync, copyFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, copyFileSync, realpathSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -124,6 +124,37 @@ if (isRoot && cgroupRoot() !== undefined) {
 } else {
   skip(test, 'the cgroup is told below the cgroup2 root', 'root: makes a cgroup');
 }
+
+test('the script is the resolved file of a #! line or of an interpreter, relative names too', async () => {
+  const path = realpathSync(host.file('worker.sh', `#!/bin/sh\necho up\nread line\n`, 0o755));
+  const link = join(dirname(path), 'link.sh');
+  symlinkSync(path, link);
+  for (const [exe, args] of [
+    [path, []],
+    [SLEEP, [link, 'x']],
+    [SLEEP, ['-e', './worker.sh']],
+  ] as const) {
+    const { pid } = await host.start(exe, [...args], { cwd: dirname(path), stdio: ['pipe', 'pipe', 'inherit'] });
+    const read = readProcess(pid, users)!;
+    assert.is(read.script, path, `${exe} ${args.join(' ')}`);
+    assert.is(toFacts(read).script, path);
+  }
+  const { pid } = await host.start(SLEEP, ['-c', 'echo up; read line; :', path], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  assert.is(readProcess(pid, users)!.script, undefined);
+});
+
+test('the environment is read only when asked for, as given to execve', async () => {
+  const { pid } = await host.start(SLEEP, ['-c', 'export A=2; echo up; read line; :'], {
+    env: { A: '1', EMPTY: '' },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  assert.is(readProcess(pid, users)!.env, undefined);
+  const read = readProcess(pid, users, '/proc', true)!;
+  assert.equal([...read.env!].sort(), ['A=1', 'EMPTY=']);
+  assert.equal(toFacts(read).env, read.env);
+});
 
 test('names of users go both ways', () => {
   const passwd = host.file(

@@ -118,6 +118,34 @@ test('workload put from flags is what workload get shows', async () => {
   assert.match(await done(['get', 'workload', 'shop/frontend']), /match: +unit=nginx.service or listen=8080\/tcp/i);
 });
 
+test('workload put says who else may match', async () => {
+  const java = ['--exe', '/opt/over/java', '--user', 'app', '-l', 'app=x'];
+  await done(['workload', 'put', 'over/any', ...java]);
+  const own = [
+    '--script',
+    '/srv/a.jar',
+    '--env',
+    'APP=a',
+    '--args-regex',
+    'a+',
+    '--priority',
+    '-1',
+    '--inherit',
+    'none',
+  ];
+  const answer = await run(['workload', 'put', 'over/own', ...java, ...own]);
+  assert.is(answer.exit, 0, answer.stderr);
+  assert.match(answer.stderr, /^note: a process of it may also be over\/any: then over\/any wins by priority$/m);
+  const workload = JSON.parse(await done(['workload', 'get', 'over/own', '-o', 'json']));
+  assert.equal(
+    [workload.priority, workload.inherit, workload.match[0].process],
+    [-1, 'none', { exe: '/opt/over/java', script: '/srv/a.jar', user: 'app', env: ['APP=a'], argsRegex: 'a+' }],
+  );
+  assert.match(await refused(['workload', 'put', 'over/own', ...java, '--priority', 'x'], 2), /--priority/);
+  await done(['workload', 'delete', 'over/any', 'over/own']);
+  await done(['namespace', 'delete', 'over']);
+});
+
 test('what workload get prints can be put back, as JSON and as YAML', async () => {
   for (const format of ['json', 'yaml']) {
     const path = file(`frontend.${format}`, await done(['workload', 'get', 'shop/frontend', '-o', format]));

@@ -233,13 +233,23 @@ test('a peer without a workload is called by its reserved name, its prefix, or i
 test('a clause as text, and as the flags that would write it', () => {
   const clause = {
     systemdUnit: 'x@*.service',
-    process: { exe: '/usr/bin/java', user: 'app', args: ['-jar', 'a b'] },
+    process: {
+      exe: '/usr/bin/java',
+      script: '/a.jar',
+      user: 'app',
+      args: ['-jar', 'a b'],
+      env: ['A=1'],
+      argsRegex: 'x',
+    },
     listen: ['80/tcp'],
   };
-  assert.is(clauseText(clause), 'unit=x@*.service exe=/usr/bin/java user=app arg=-jar arg=a b listen=80/tcp');
+  assert.is(
+    clauseText(clause),
+    'unit=x@*.service exe=/usr/bin/java script=/a.jar user=app arg=-jar arg=a b env=A=1 argsRegex=x listen=80/tcp',
+  );
   assert.is(
     clauseFlags(clause),
-    "--systemd-unit 'x@*.service' --exe /usr/bin/java --user app --arg=-jar --arg 'a b' --listen 80/tcp",
+    "--systemd-unit 'x@*.service' --exe /usr/bin/java --script /a.jar --user app --arg=-jar --arg 'a b' --env A=1 --args-regex x --listen 80/tcp",
   );
 });
 

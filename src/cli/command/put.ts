@@ -40,6 +40,7 @@ export async function putObject(noun: Noun, call: Call): Promise<number> {
   await call.out.print(`${noun.word} ${ref} ${donePart(answer.status === 201, call.on('dry-run'), object)}`);
   for (const line of planLines(object.plan)) await call.out.print(line);
   for (const warning of object.status?.warnings ?? []) call.out.note(`warning: ${warning}`);
+  for (const overlap of object.status?.overlaps ?? []) call.out.note(overlapLine(overlap));
   const hint = hintOf(noun, ref, object);
   if (hint) call.out.note(`hint: ${hint}`);
   return 0;
@@ -49,6 +50,18 @@ export async function putObject(noun: Noun, call: Call): Promise<number> {
 function donePart(isNew: boolean, isDryRun: boolean, { meta }: PutAnswer): string {
   if (isDryRun) return `${isNew ? 'would be created' : 'exists'}: dry run, nothing changed`;
   return `${isNew ? 'created' : 'is up to date'}, revision ${meta?.revision ?? '?'}`;
+}
+
+function overlapLine({ workload, winner, by }: Overlap): string {
+  if (by === 'created')
+    return `warning: ${workload} says as much of the same process: the older one, ${winner}, keeps it`;
+  return `note: a process of it may also be ${workload}: then ${winner} wins by ${by}`;
+}
+
+interface Overlap {
+  readonly workload: string;
+  readonly winner: string;
+  readonly by: string;
 }
 
 /** What a registration matches is not known yet when it is answered: the agents look first. */
@@ -63,6 +76,7 @@ interface PutAnswer {
     readonly hint?: string;
     readonly spoofable?: string | null;
     readonly warnings?: readonly string[];
+    readonly overlaps?: readonly Overlap[];
   };
   readonly plan?: unknown;
 }

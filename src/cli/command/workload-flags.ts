@@ -11,6 +11,7 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'systemd-unit', value: 'GLOB', summary: 'unit, as systemctl prints it' },
   { name: 'cgroup', value: 'GLOB', summary: 'cgroup below the cgroup2 root, and all below it' },
   { name: 'exe', value: 'GLOB', summary: 'resolved path of the executable', complete: 'file' },
+  { name: 'script', value: 'GLOB', summary: 'resolved path of the script that an interpreter runs', complete: 'file' },
   { name: 'user', value: 'NAME', summary: 'effective user when the program is started' },
   {
     name: 'arg',
@@ -18,9 +19,13 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
     many: true,
     summary: 'an argument that must be there: whole, or a prefix with * at its end',
   },
+  { name: 'env', value: 'NAME=VALUE', many: true, summary: 'a variable that must be set: whole, or a prefix with *' },
+  { name: 'args-regex', value: 'REGEX', summary: 'found in the arguments joined by spaces; decided late' },
   { name: 'listen', value: 'PORT', many: true, summary: '8080/tcp, 10.0.0.5:1521/tcp or 40000-40100/tcp' },
   { name: 'match', value: 'CLAUSE', many: true, summary: 'a further clause, in JSON or YAML, that also identifies it' },
   { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp' },
+  { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
+  { name: 'inherit', value: 'subtree|none', summary: 'none: what it execs is somebody else' },
   { name: 'description', value: 'TEXT', summary: 'for people' },
 ];
 
@@ -33,11 +38,15 @@ export function givenWorkloadFlags(flags: Flags): string[] {
 export function toWorkloadBody(flags: Flags): Record<string, unknown> {
   const clauses = [toClause(flags), ...flags.list('match').map(parseClause)].filter((clause) => clause !== undefined);
   const description = flags.text('description');
+  const priority = flags.text('priority');
+  const inherit = flags.text('inherit');
   return {
     labels: toPairs(flags.list('label'), '--label'),
     ...(clauses.length > 0 && { match: clauses }),
     ...(flags.on('port') && { ports: toPairs(flags.list('port'), '--port') }),
     ...(description !== undefined && { description }),
+    ...(priority !== undefined && { priority: /^-?\d+$/.test(priority) ? Number(priority) : priority }),
+    ...(inherit !== undefined && { inherit }),
   };
 }
 
@@ -49,14 +58,19 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     if (top === 'labels') return `--label${index === undefined ? '' : ` ${index}`}`;
     if (top === 'ports') return `--port${index === undefined ? '' : ` ${index}`}`;
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
-    if (index === undefined) return '--systemd-unit, --cgroup, --exe, --user, --arg, --listen or --match';
+    if (index === undefined)
+      return '--systemd-unit, --cgroup, --exe, --script, --user, --arg, --env, --args-regex, --listen or --match';
     if (index !== '0' || !hasClause) return `--match ${path}`;
     const field = rest[0] === 'process' ? rest[1] : rest[0];
     return field === undefined ? path : `--${FLAG_OF_FIELD[field] ?? field}`;
   };
 }
 
-const FLAG_OF_FIELD: Readonly<Record<string, string>> = { systemdUnit: 'systemd-unit', args: 'arg' };
+const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
+  systemdUnit: 'systemd-unit',
+  args: 'arg',
+  argsRegex: 'args-regex',
+};
 
 /** `["app=web"]` → `{app: "web"}`; Failure 2 for what has no "=" or comes twice. */
 export function toPairs(words: readonly string[], flag: string): Record<string, string> {
@@ -75,13 +89,19 @@ function toClause(flags: Flags): ClauseLike | undefined {
   const exe = flags.text('exe');
   const user = flags.text('user');
   const args = flags.list('arg');
+  const env = flags.list('env');
+  const script = flags.text('script');
+  const argsRegex = flags.text('args-regex');
   const listen = flags.list('listen');
   const systemdUnit = flags.text('systemd-unit');
   const cgroup = flags.text('cgroup');
   const process = {
     ...(exe !== undefined && { exe }),
+    ...(script !== undefined && { script }),
     ...(user !== undefined && { user }),
     ...(args.length > 0 && { args }),
+    ...(env.length > 0 && { env }),
+    ...(argsRegex !== undefined && { argsRegex }),
   };
   const clause = {
     ...(systemdUnit !== undefined && { systemdUnit }),
