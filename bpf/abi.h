@@ -19,7 +19,7 @@
 #define POSTERN_ABI_VERSION 1
 
 #define PATTERN_MAX 256   /* bytes of an argument or path pattern with its NUL, and of what is compared with it */
-#define CLAUSE_ARGS 8     /* argument patterns of one clause */
+#define CLAUSE_ARGS 16    /* argument and environment patterns of one clause */
 #define CLAUSE_CGROUPS 2  /* cgroup patterns of one clause: systemdUnit and cgroup */
 #define NESTED_MAX 8      /* patterns that are prefixes of one another */
 #define CGROUP_PATTERNS 8 /* patterns that one cgroup and its ancestors meet */
@@ -183,7 +183,10 @@ struct cgroup_label {
 	__u32 patterns[CGROUP_PATTERNS];
 };
 
-enum clause_flag { CLAUSE_EXE = 1, CLAUSE_UID = 2, CLAUSE_SPOOFABLE = 4 };
+enum clause_flag { CLAUSE_EXE = 1, CLAUSE_UID = 2, CLAUSE_SPOOFABLE = 4, CLAUSE_NO_INHERIT = 8 };
+
+/* Added to the slot in the keys of arg_match and arg_prefix: patterns of the environment. */
+#define ENV_SLOT 2
 
 /* One conjunction, indexed by its most selective part; `next` chains the clauses of one index entry. */
 struct clause {
@@ -347,6 +350,7 @@ struct config {
 	__u32 ip_slot;
 	__u32 any_head[2]; /* by slot: clauses that neither an executable nor an argument indexes */
 	__u32 arg_patterns[2]; /* by slot: number of argument patterns, 0 = arguments are not read */
+	__u32 env_patterns[2]; /* likewise for the environment */
 	__u32 root_dev; /* s_dev of the host's root file system */
 	__u32 root_is_top; /* 1 = nothing is mounted below it (no initramfs rootfs) */
 	__u32 round; /* of backfill */

@@ -1,9 +1,10 @@
 /**
- * Resident memory after the start, and after 1000 policies and some seconds of connections: server and agent in one
+ * Resident memory after the start, and after 200 policies and some thousand connections: server and agent in one
  * process (without the database), and the agent alone; from source and as a bundle, as `./postern` starts them.
  * POSTERN_BENCH_FLAGS="flags|flags" tries other V8 flags.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Instance, startInstance } from '../e2e/instance.ts';
 import { serve } from '../e2e/run-in.ts';
@@ -13,11 +14,11 @@ import { report } from './row.ts';
 import { policyDocument, workloadDocument } from './traffic-world.ts';
 
 const LIMITS = { standalone: 130, split: 90 } as const;
-const SIZE = 1000;
+const SIZE = 200;
 const load = buildLoad();
 const flagSets: (string | undefined)[] = [undefined, ...(process.env.POSTERN_BENCH_FLAGS?.split('|') ?? [])];
-const forms = existsSync(join(import.meta.dirname, '../../dist/postern.mjs')) ? ['source', 'bundle'] : ['source'];
-if (forms.length === 1) console.log('no dist/postern.mjs: "npm run build" makes it; measuring from source only');
+const forms = ['source', 'bundle'];
+execFileSync(process.execPath, [join(import.meta.dirname, '../../scripts/build-bundle.mjs')], { stdio: 'inherit' });
 
 try {
   for (const mode of ['standalone', 'split'] as const)
@@ -56,7 +57,7 @@ async function work(postern: Instance): Promise<void> {
   const server = await serve([load.path, 'serve', '-1', '127.0.0.1', String(port)], /ready/, {
     cgroup: postern.makeCgroup('server'),
   });
-  await load.measure(['connect', '-1', '127.0.0.1', port, 2], { cgroup: postern.makeCgroup('client') });
+  await load.measure(['connect', '-1', '127.0.0.1', port, 0.3], { cgroup: postern.makeCgroup('client') });
   server.kill('SIGKILL');
   await postern.flow('event=close', () => true);
 }
