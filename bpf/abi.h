@@ -293,7 +293,7 @@ struct sk_info {
 	__u32 tgid;
 	__u32 peer_tgid;
 	__u64 netns;
-	__u64 since_ns; /* when it was established */
+	__u64 latest; /* stream: when it was established, ns; datagram: the conversation let through last, see conv_word */
 	__u8 peer[16];	/* connected datagram: the peer of connect() */
 	__u8 bound[16]; /* SK_LISTED: the address under which it stands in `local` */
 	__u16 peer_port;

@@ -196,12 +196,19 @@ static __always_inline void match_exec(struct candidate *m, const struct config 
 		w.at = BPF_CORE_READ(mm, arg_start);
 		w.end = BPF_CORE_READ(mm, arg_end);
 		bpf_loop(ARGS_MAX, arg_step, &w, 0);
-		if (w.unread) {
-			count(COUNT_ARGS_CUT);
-			*proc_flags |= PROC_ARGS_CUT;
-		}
 	}
-	match_chain(m, c->any_head[w.slot & 1]);
+	if (c->env_patterns[c->match_slot & 1]) {
+		w.slot = c->match_slot + ENV_SLOT;
+		w.cut = 0;
+		w.at = BPF_CORE_READ(mm, env_start);
+		w.end = BPF_CORE_READ(mm, env_end);
+		bpf_loop(ARGS_MAX, arg_step, &w, 0);
+	}
+	if (w.unread) {
+		count(COUNT_ARGS_CUT);
+		*proc_flags |= PROC_ARGS_CUT;
+	}
+	match_chain(m, c->any_head[c->match_slot & 1]);
 	match_chain(m, exe_head);
 	bpf_loop(64, head_step, m, 0);
 	bpf_loop(64, clear_step, NULL, 0);
@@ -258,8 +265,10 @@ static __always_inline void cgroup_patterns(struct scratch *s, __u8 slot, __u8 k
 			continue;
 		if (!p->exact && !suffix_equal(s, p, length))
 			continue;
-		if (n >= CGROUP_PATTERNS || s->n_heads >= 64)
+		if (n >= CGROUP_PATTERNS || s->n_heads >= 64) {
+			count(COUNT_CGROUP_FULL);
 			break;
+		}
 		s->label.patterns[n & (CGROUP_PATTERNS - 1)] = id;
 		s->label.n_patterns = n + 1;
 		s->heads[s->n_heads & 63] = p->head;

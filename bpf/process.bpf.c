@@ -146,9 +146,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 			next.cgroup = m.cgroup;
 			next.level = BPF_CORE_READ(own, level);
 			next.origin = ORIGIN_EXEC;
-			next.flags &= ~PROC_SPOOFABLE;
+			next.flags &= ~(PROC_SPOOFABLE | PROC_NO_INHERIT);
 			if (spoofable)
 				next.flags |= PROC_SPOOFABLE;
+			if (m.flags & CLAUSE_NO_INHERIT)
+				next.flags |= PROC_NO_INHERIT;
 		}
 	}
 	if (next.identity || next.flags)
@@ -171,7 +173,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (p) {
 		next = *p;
 		next.flags &= ~(PROC_SELF | PROC_ARGS_CUT);
-		if ((next.flags & PROC_GATEWAY) && next.identity && next.gained_by == from && !(next.flags & PROC_PINNED))
+		if ((next.flags & (PROC_GATEWAY | PROC_NO_INHERIT)) && next.identity && next.gained_by == from &&
+		    !(next.flags & PROC_PINNED))
 			unlabel(&next);
 		else if (next.origin == ORIGIN_EXEC || next.origin == ORIGIN_BACKFILL)
 			next.origin = ORIGIN_INHERITED;

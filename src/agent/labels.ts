@@ -261,7 +261,10 @@ export class Labels {
       gained_by: gainedBy,
       cgroup: this.#tree.id(gainedIn) ?? 0,
       origin: ORIGINS[origin],
-      flags: flags | (clause.spoofable === null ? 0 : ProcFlag.PROC_SPOOFABLE),
+      flags:
+        flags |
+        (clause.spoofable === null ? 0 : ProcFlag.PROC_SPOOFABLE) |
+        (clause.inherit === 'none' ? ProcFlag.PROC_NO_INHERIT : 0),
       level: depth(gainedIn),
       pad: new Uint8Array(5),
     };

@@ -117,7 +117,7 @@ export function lateField(clause: Clause): 'argsRegex' | 'script' | 'env' | unde
 }
 
 /** Fields that the kernel's tables have room for. False = every clause with that field is `late`. */
-const KERNEL_DECIDES: Readonly<Record<'script' | 'env', boolean>> = { script: false, env: false };
+const KERNEL_DECIDES: Readonly<Record<'script' | 'env', boolean>> = { script: false, env: true };
 
 export function anyListenMatches(patterns: readonly ListenPattern[], sockets: readonly ListeningSocket[]): boolean {
   return sockets.some((socket) => patterns.some((pattern) => listenMatches(pattern, socket)));

@@ -7,6 +7,7 @@ import { type Clause, ProcFlag } from './postern.skel.ts';
 
 /** CLAUSES_MAX, CGROUP_PATTERN_MAX and PATTERN_MAX of bpf/abi.h. */
 const CLAUSES_MAX = 8192;
+const CLAUSE_ARGS = 16;
 const CGROUP_PATTERN_MAX = 4096;
 const PATTERN_MAX = 256;
 /** Bits of the kernel's scratch memory for argument patterns; 0 is none. */
@@ -14,6 +15,11 @@ const ARG_PATTERNS_MAX = 128 * 64 - 1;
 const CLAUSE_EXE = 1;
 const CLAUSE_UID = 2;
 const CLAUSE_SPOOFABLE = 4;
+const CLAUSE_NO_INHERIT = 8;
+/** ENV_SLOT: patterns of the environment live beside those of arguments. */
+const ENV_SLOT = 2;
+const PREFIX_KIND = 1;
+const ENV_KIND = 2;
 
 export interface SpecialExecutables {
   readonly gateways: readonly string[];
@@ -63,9 +69,11 @@ export class MatchApplier {
     tables.write(this.#maps);
     const any = [...config.any_head];
     const args = [...config.arg_patterns];
+    const env = [...config.env_patterns];
     any[slot] = tables.anyHead;
     args[slot] = tables.argPatterns;
-    this.#maps.config.set(0, { ...this.#maps.config.get(0)!, any_head: any, arg_patterns: args });
+    env[slot] = tables.envPatterns;
+    this.#maps.config.set(0, { ...this.#maps.config.get(0)!, any_head: any, arg_patterns: args, env_patterns: env });
     this.#maps.config.set(0, { ...this.#maps.config.get(0)!, match_slot: slot });
     this.#records = records;
     this.#cgroups = tables.cgroups;
@@ -74,15 +82,16 @@ export class MatchApplier {
   #clear(slot: number): void {
     const { exe_match, arg_match, arg_prefix, cgroup_match, listen_match } = this.#maps;
     exe_match.deleteBatch([...exe_match.keys()].filter((key) => key.slot === slot));
-    arg_match.deleteBatch([...arg_match.keys()].filter((key) => key.slot === slot));
-    arg_prefix.deleteBatch([...arg_prefix.keys()].filter((key) => key.slot === slot));
+    arg_match.deleteBatch([...arg_match.keys()].filter((key) => key.slot % ENV_SLOT === slot));
+    arg_prefix.deleteBatch([...arg_prefix.keys()].filter((key) => key.slot % ENV_SLOT === slot));
     cgroup_match.deleteBatch([...cgroup_match.keys()].filter((key) => key.slot === slot));
     listen_match.deleteBatch([...listen_match.keys()].filter((key) => key.slot === slot));
   }
 }
 
 interface ArgPattern {
-  readonly kind: number; // 0 exact, 1 prefix
+  /** +1 prefix, +2 of the environment. */
+  readonly kind: number;
   readonly key: string;
   readonly id: number;
   head: number;
@@ -112,7 +121,11 @@ class Tables {
   }
 
   get argPatterns(): number {
-    return this.#args.size;
+    return [...this.#args.values()].filter(({ kind }) => kind < ENV_KIND).length;
+  }
+
+  get envPatterns(): number {
+    return this.#args.size - this.argPatterns;
   }
 
   add(clause: ProgramClause): void {
@@ -126,7 +139,10 @@ class Tables {
         this.#cgroupHeads.set(id, this.#record(clause, { cgroups, next: this.#cgroupHeads.get(id) ?? 0 }));
       return;
     }
-    const args = clause.args.map((arg) => this.#arg(arg));
+    const args = [
+      ...clause.args.map((arg) => this.#arg(arg, false)),
+      ...clause.env.map((variable) => this.#arg(variable, true)),
+    ];
     const index = this.#rarest(args);
     for (const exe of clause.exes ?? [undefined]) {
       const hash = exe === undefined ? undefined : hashPath(this.#hashKey, exe);
@@ -154,7 +170,7 @@ class Tables {
   write(maps: DatapathMaps): void {
     const slot = this.#slot;
     const byKey = nested(
-      [...this.#args.values()].filter((arg) => arg.kind === 1),
+      [...this.#args.values()].filter((arg) => (arg.kind & PREFIX_KIND) !== 0),
       (arg) => arg,
     );
     const trie = this.cgroups.trie();
@@ -162,18 +178,22 @@ class Tables {
     maps.exe_match.updateBatch([...this.#exes].map(([hash, value]) => [{ hash, slot, pad: 0 }, value] as const));
     maps.arg_match.updateBatch(
       [...this.#args.values()]
-        .filter((arg) => arg.kind === 0)
+        .filter((arg) => (arg.kind & PREFIX_KIND) === 0)
         .map(
           (arg) =>
             [
-              { slot, text: arg.key },
+              { slot: slot + slotOf(arg.kind), text: arg.key },
               { pattern: arg.id, head: arg.head },
             ] as const,
         ),
     );
-    for (const { key, ids } of byKey)
+    for (const { kind, key, ids } of byKey)
       maps.arg_prefix.set(
-        { prefixlen: 8 + 8 * Buffer.byteLength(key), slot, text: bytes(key, PATTERN_MAX - 1) },
+        {
+          prefixlen: 8 + 8 * Buffer.byteLength(key),
+          slot: slot + slotOf(kind),
+          text: bytes(key, PATTERN_MAX - 1),
+        },
         { n: ids.length, patterns: padded(ids.map((arg) => arg.id)), heads: padded(ids.map((arg) => arg.head)) },
       );
     for (const pattern of this.cgroups.all())
@@ -221,14 +241,15 @@ class Tables {
     const flags =
       (parts.exe === undefined ? 0 : CLAUSE_EXE) |
       (clause.uid === undefined ? 0 : CLAUSE_UID) |
-      (clause.spoofable === null ? 0 : CLAUSE_SPOOFABLE);
+      (clause.spoofable === null ? 0 : CLAUSE_SPOOFABLE) |
+      (clause.inherit === 'none' ? CLAUSE_NO_INHERIT : 0);
     this.#clauses.push({
       exe: parts.exe ?? 0n,
       identity: clause.identity,
       rank: clause.rank,
       uid: clause.uid ?? 0,
       next: parts.next,
-      args: padded(parts.args ?? []),
+      args: padded(parts.args ?? [], CLAUSE_ARGS),
       cgroups: [parts.cgroups[0] ?? 0, parts.cgroups[1] ?? 0],
       flags,
       pad: new Uint8Array(7),
@@ -237,8 +258,8 @@ class Tables {
     return this.records.length;
   }
 
-  #arg(pattern: { text: string; prefix: boolean }): ArgPattern {
-    const kind = pattern.prefix ? 1 : 0;
+  #arg(pattern: { text: string; prefix: boolean }, isEnv: boolean): ArgPattern {
+    const kind = kindOf(pattern, isEnv);
     const text = `${kind}${pattern.text}`;
     let known = this.#args.get(text);
     if (known === undefined) {
@@ -266,12 +287,24 @@ class Tables {
 
 function argUse(clauses: readonly ProgramClause[]): Map<string, number> {
   const use = new Map<string, number>();
-  for (const { args } of clauses)
-    for (const { text, prefix } of args) {
-      const key = `${prefix ? 1 : 0}${text}`;
-      use.set(key, (use.get(key) ?? 0) + 1);
-    }
+  for (const { args, env } of clauses)
+    for (const [patterns, isEnv] of [
+      [args, false],
+      [env, true],
+    ] as const)
+      for (const pattern of patterns) {
+        const key = `${kindOf(pattern, isEnv)}${pattern.text}`;
+        use.set(key, (use.get(key) ?? 0) + 1);
+      }
   return use;
+}
+
+function kindOf({ prefix }: { prefix: boolean }, isEnv: boolean): number {
+  return (prefix ? PREFIX_KIND : 0) + (isEnv ? ENV_KIND : 0);
+}
+
+function slotOf(kind: number): number {
+  return kind & ENV_KIND ? ENV_SLOT : 0;
 }
 
 function requireRoom(what: string, wanted: number, limit: number): void {
@@ -284,6 +317,6 @@ function bytes(text: string, length: number): Uint8Array {
   return padded;
 }
 
-function padded(numbers: readonly number[]): number[] {
-  return Array.from({ length: 8 }, (_, i) => numbers[i] ?? 0);
+function padded(numbers: readonly number[], length = 8): number[] {
+  return Array.from({ length }, (_, i) => numbers[i] ?? 0);
 }

@@ -422,7 +422,7 @@ export interface SkInfo {
   tgid: number;
   peer_tgid: number;
   netns: number;
-  since_ns: number;
+  latest: number;
   peer: Uint8Array;
   bound: Uint8Array;
   peer_port: number;
@@ -443,7 +443,7 @@ export const skInfoCodec: Codec<SkInfo> = {
       tgid: view.getUint32(offset + 16, true),
       peer_tgid: view.getUint32(offset + 20, true),
       netns: getU64(view, offset + 24),
-      since_ns: getU64(view, offset + 32),
+      latest: getU64(view, offset + 32),
       peer: getBytes(view, offset + 40, 16),
       bound: getBytes(view, offset + 56, 16),
       peer_port: view.getUint16(offset + 72, true),
@@ -462,7 +462,7 @@ export const skInfoCodec: Codec<SkInfo> = {
     view.setUint32(offset + 16, value.tgid, true);
     view.setUint32(offset + 20, value.peer_tgid, true);
     setU64(view, offset + 24, value.netns);
-    setU64(view, offset + 32, value.since_ns);
+    setU64(view, offset + 32, value.latest);
     setBytes(view, offset + 40, 16, value.peer);
     setBytes(view, offset + 56, 16, value.bound);
     view.setUint16(offset + 72, value.peer_port, true);
@@ -554,7 +554,7 @@ export const cgroupLabelCodec: Codec<CgroupLabel> = {
   },
 };
 
-/** struct config, 80 bytes */
+/** struct config, 88 bytes */
 export interface Config {
   hash_key: bigint;
   scope: number;
@@ -564,6 +564,7 @@ export interface Config {
   ip_slot: number;
   any_head: number[];
   arg_patterns: number[];
+  env_patterns: number[];
   root_dev: number;
   root_is_top: number;
   round: number;
@@ -572,7 +573,7 @@ export interface Config {
   pad: number;
 }
 export const configCodec: Codec<Config> = {
-  size: 80,
+  size: 88,
   decode(view, offset) {
     return {
       hash_key: view.getBigUint64(offset, true),
@@ -583,12 +584,13 @@ export const configCodec: Codec<Config> = {
       ip_slot: view.getUint32(offset + 32, true),
       any_head: [view.getUint32(offset + 36, true), view.getUint32(offset + 40, true)],
       arg_patterns: [view.getUint32(offset + 44, true), view.getUint32(offset + 48, true)],
-      root_dev: view.getUint32(offset + 52, true),
-      root_is_top: view.getUint32(offset + 56, true),
-      round: view.getUint32(offset + 60, true),
-      scope_level: view.getUint32(offset + 64, true),
-      revoke_by_list: view.getUint32(offset + 68, true),
-      pad: view.getUint32(offset + 72, true),
+      env_patterns: [view.getUint32(offset + 52, true), view.getUint32(offset + 56, true)],
+      root_dev: view.getUint32(offset + 60, true),
+      root_is_top: view.getUint32(offset + 64, true),
+      round: view.getUint32(offset + 68, true),
+      scope_level: view.getUint32(offset + 72, true),
+      revoke_by_list: view.getUint32(offset + 76, true),
+      pad: view.getUint32(offset + 80, true),
     };
   },
   encode(view, offset, value) {
@@ -600,12 +602,13 @@ export const configCodec: Codec<Config> = {
     view.setUint32(offset + 32, value.ip_slot, true);
     for (let i0 = 0; i0 < 2; i0++) { const item0 = value.any_head[i0]; if (item0 === undefined) throw new RangeError('config.any_head: wanted 2 elements'); view.setUint32(offset + 36 + i0 * 4, item0, true); }
     for (let i0 = 0; i0 < 2; i0++) { const item0 = value.arg_patterns[i0]; if (item0 === undefined) throw new RangeError('config.arg_patterns: wanted 2 elements'); view.setUint32(offset + 44 + i0 * 4, item0, true); }
-    view.setUint32(offset + 52, value.root_dev, true);
-    view.setUint32(offset + 56, value.root_is_top, true);
-    view.setUint32(offset + 60, value.round, true);
-    view.setUint32(offset + 64, value.scope_level, true);
-    view.setUint32(offset + 68, value.revoke_by_list, true);
-    view.setUint32(offset + 72, value.pad, true);
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.env_patterns[i0]; if (item0 === undefined) throw new RangeError('config.env_patterns: wanted 2 elements'); view.setUint32(offset + 52 + i0 * 4, item0, true); }
+    view.setUint32(offset + 60, value.root_dev, true);
+    view.setUint32(offset + 64, value.root_is_top, true);
+    view.setUint32(offset + 68, value.round, true);
+    view.setUint32(offset + 72, value.scope_level, true);
+    view.setUint32(offset + 76, value.revoke_by_list, true);
+    view.setUint32(offset + 80, value.pad, true);
   },
 };
 
@@ -856,7 +859,7 @@ export const localValCodec: Codec<LocalVal> = {
   },
 };
 
-/** struct clause, 72 bytes */
+/** struct clause, 104 bytes */
 export interface Clause {
   exe: bigint;
   identity: number;
@@ -869,7 +872,7 @@ export interface Clause {
   pad: Uint8Array;
 }
 export const clauseCodec: Codec<Clause> = {
-  size: 72,
+  size: 104,
   decode(view, offset) {
     return {
       exe: view.getBigUint64(offset, true),
@@ -877,10 +880,10 @@ export const clauseCodec: Codec<Clause> = {
       rank: view.getUint32(offset + 12, true),
       uid: view.getUint32(offset + 16, true),
       next: view.getUint32(offset + 20, true),
-      args: [view.getUint32(offset + 24, true), view.getUint32(offset + 28, true), view.getUint32(offset + 32, true), view.getUint32(offset + 36, true), view.getUint32(offset + 40, true), view.getUint32(offset + 44, true), view.getUint32(offset + 48, true), view.getUint32(offset + 52, true)],
-      cgroups: [view.getUint32(offset + 56, true), view.getUint32(offset + 60, true)],
-      flags: view.getUint8(offset + 64),
-      pad: getBytes(view, offset + 65, 7),
+      args: Array.from({ length: 16 }, (_, i0) => view.getUint32(offset + 24 + i0 * 4, true)),
+      cgroups: [view.getUint32(offset + 88, true), view.getUint32(offset + 92, true)],
+      flags: view.getUint8(offset + 96),
+      pad: getBytes(view, offset + 97, 7),
     };
   },
   encode(view, offset, value) {
@@ -889,10 +892,10 @@ export const clauseCodec: Codec<Clause> = {
     view.setUint32(offset + 12, value.rank, true);
     view.setUint32(offset + 16, value.uid, true);
     view.setUint32(offset + 20, value.next, true);
-    for (let i0 = 0; i0 < 8; i0++) { const item0 = value.args[i0]; if (item0 === undefined) throw new RangeError('clause.args: wanted 8 elements'); view.setUint32(offset + 24 + i0 * 4, item0, true); }
-    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.cgroups[i0]; if (item0 === undefined) throw new RangeError('clause.cgroups: wanted 2 elements'); view.setUint32(offset + 56 + i0 * 4, item0, true); }
-    view.setUint8(offset + 64, value.flags);
-    setBytes(view, offset + 65, 7, value.pad);
+    for (let i0 = 0; i0 < 16; i0++) { const item0 = value.args[i0]; if (item0 === undefined) throw new RangeError('clause.args: wanted 16 elements'); view.setUint32(offset + 24 + i0 * 4, item0, true); }
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.cgroups[i0]; if (item0 === undefined) throw new RangeError('clause.cgroups: wanted 2 elements'); view.setUint32(offset + 88 + i0 * 4, item0, true); }
+    view.setUint8(offset + 96, value.flags);
+    setBytes(view, offset + 97, 7, value.pad);
   },
 };
 
@@ -1370,7 +1373,7 @@ export const sizes = {
   sk_info: 80,
   proc: 32,
   cgroup_label: 56,
-  config: 80,
+  config: 88,
   ident_cfg: 8,
   l3_key: 12,
   l3_val: 12,
@@ -1381,7 +1384,7 @@ export const sizes = {
   own_addr_key: 24,
   local_key: 32,
   local_val: 16,
-  clause: 72,
+  clause: 104,
   exe_key: 16,
   exe_val: 8,
   arg_key: 260,
