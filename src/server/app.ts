@@ -86,13 +86,17 @@ function wrongPath(c: Request, operations: readonly Operation[]): ProblemError {
       headers: { allow: allowed.join(', ') },
     });
   }
-  const paths = [...new Set(operations.map((operation) => operation.path))];
-  const near =
-    nearest(
-      path,
-      paths.filter((known) => !known.includes(':')),
-    ) ?? '/docs';
+  const near = nearest(path, [...new Set(operations.map((operation) => fill(operation.path, path)))]) ?? '/docs';
   return new ProblemError('no-such-path', `There is no ${path}`, { hint: `curl http://127.0.0.1:7460${near}` });
+}
+
+/** A pattern with the names that `path` has in its places. */
+function fill(pattern: string, path: string): string {
+  const have = path.split('/');
+  return pattern
+    .split('/')
+    .map((part, i) => (part.startsWith(':') ? (have[i] ?? part.slice(1)) : part))
+    .join('/');
 }
 
 function matches(pattern: string, path: string): boolean {

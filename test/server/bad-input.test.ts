@@ -175,6 +175,7 @@ test('an unknown path is 404, an unknown method 405 with those that there are', 
   assert.match(path404.body.hint, /\/v1\/workloads/);
   const kind = await call(server, 'PUT', '/v1/policies/cpn/shop/a', { body: cnp('a') });
   assert.is(kind.status, 404);
+  assert.match(kind.body.hint, /\/v1\/policies\/cnp\/shop\/a$/);
   const method = await call(server, 'POST', path, { body: workload('a') });
   assert.is(method.status, 405);
   assert.is(method.headers.allow, 'GET, PUT, DELETE');

@@ -1,5 +1,5 @@
 /** `/v1/policies`: who may talk? */
-import { check, unknownField } from '../../api/check.ts';
+import { check } from '../../api/check.ts';
 import { locateErrors, type ParsedDocument, toYaml } from '../../api/document.ts';
 import { listOf } from '../../api/list.ts';
 import {
@@ -17,7 +17,7 @@ import type { ServerContext } from '../context.ts';
 import { etagOf } from '../etag.ts';
 import type { Operation, Request } from '../operation.ts';
 import { notFound, type Operation as Write } from '../plan.ts';
-import { ProblemError, toProblem, unwrap } from '../problem-error.ts';
+import { toProblem, unwrap } from '../problem-error.ts';
 import { badParameter, booleanParameter, DRY_RUN, LIST_QUERY, SELECTOR_QUERY, WATCH_QUERY } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
 import { policyKey, type StoredPolicy } from '../state.ts';
@@ -204,9 +204,4 @@ async function answerText({ store }: ServerContext, { kind, namespace, name, met
 
 function labelsOf(document: Readonly<Record<string, unknown>>): Record<string, string> {
   return (document.metadata as { labels?: Record<string, string> } | undefined)?.labels ?? {};
-}
-
-/** `/v1/policies/xyz/…` → which kinds there are. */
-export function unknownPolicyKind(kind: string): ProblemError {
-  return new ProblemError('no-such-path', unknownField(kind, POLICY_KINDS).replace('field', 'policy kind'));
 }
