@@ -28,6 +28,9 @@ export async function startTestServer(options: Partial<ServerOptions> & { dir?: 
     runDir: path.join(dir, 'run'),
     log: (level, message) => logged.push(`${level} ${message}`),
     ...options,
+  }).catch((error) => {
+    if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
+    throw error;
   });
   return Object.defineProperties(
     {
