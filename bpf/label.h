@@ -52,9 +52,7 @@ static __always_inline struct label current_label(void)
 
 static __always_inline bool current_is_kernel_thread(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
+	return bpf_get_current_task_btf()->flags & PF_KTHREAD;
 }
 
 static __always_inline void sk_label(struct sk_info *info, const struct label *l)
@@ -95,6 +93,27 @@ static __always_inline void sk_label_listen(struct sk_info *info, const struct a
 		info->origin = ORIGIN_NONE;
 		info->flags &= ~SK_PINNED;
 	}
+}
+
+/*
+ * The conversation that a datagram socket had last, so that the next packet of it needs no look-up in `conversation`.
+ * IPv4 only: address, port and the generation's low half are one word, so that no reader sees half of two writes; the
+ * whole generation is in `gen`. 0 = cannot be said in a word.
+ */
+static __always_inline __u64 conv_word(const struct addr *a, __u16 port, __u32 gen)
+{
+	return addr_is_v4(a) ? (__u64)a->w[3] << 32 | (__u32)port << 16 | (gen & 0xffff) : 0;
+}
+
+static __always_inline bool conv_is_latest(const struct sk_info *info, __u64 word, __u32 gen)
+{
+	return word && info->latest == word && info->gen == gen;
+}
+
+static __always_inline void conv_remember(struct sk_info *info, __u64 word, __u32 gen)
+{
+	info->gen = gen;
+	info->latest = word;
 }
 
 /* Enters the socket under (address, port); the entry's label follows the newest socket. */

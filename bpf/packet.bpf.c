@@ -92,7 +92,8 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	struct peer p = {};
 	__u8 flags = 0;
 	__u32 l4 = 0;
-	bool parsed;
+	struct syn_key key = {};
+	bool parsed, keep, opens = false;
 
 	if (!loopback && !(cfg.flags & IDENT_INGRESS))
 		return 1;
@@ -102,6 +103,22 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	}
 	parsed = packet_ports(skb, IPPROTO_TCP, ports, &l4) == 0;
 	sport = bpf_ntohs(ports[0]);
+	/* kept only for peers on this host: one outside is found again by its address, and a flood of SYNs leaves nothing */
+	keep = loopback && parsed && info;
+	if (keep) {
+		struct syn_val *known;
+
+		key.netns = info->netns;
+		key.sport = sport;
+		key.dport = port;
+		__builtin_memcpy(key.saddr, &src, 16);
+		__builtin_memcpy(key.daddr, &dst, 16);
+		bpf_skb_load_bytes(skb, l4 + 13, &flags, 1);
+		opens = (flags & 0x12) == 0x02;
+		known = opens ? NULL : bpf_map_lookup_elem(&syn, &key);
+		if (known && known->gen == cfg.gen) /* the end of a handshake whose SYN was let through */
+			return 1;
+	}
 	if (loopback)
 		p = sender(skb, &src, &dst, sport, port, true);
 	else
@@ -112,16 +129,13 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 			      sport, port, IPPROTO_TCP, info ? info->netns : 0);
 	if (!j.allow)
 		return 0;
-	if (parsed && info && !bpf_skb_load_bytes(skb, l4 + 13, &flags, 1) && (flags & 0x12) == 0x02) {
-		struct syn_key key = {.netns = info->netns, .sport = sport, .dport = port};
+	if (keep && opens) {
 		struct syn_val val = {.remote_id = p.id,
 				      .rule = j.rule,
 				      .gen = j.gen,
 				      .peer_tgid = p.tgid,
-				      .flags = loopback ? SK_REMOTE_LOCAL : 0};
+				      .flags = SK_REMOTE_LOCAL};
 
-		__builtin_memcpy(key.saddr, &src, 16);
-		__builtin_memcpy(key.daddr, &dst, 16);
 		bpf_map_update_elem(&syn, &key, &val, BPF_ANY);
 	}
 	return 1;
@@ -141,6 +155,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	__u16 ports[2] = {}, sport = 0, dport = 0;
 	__u64 netns = info ? info->netns : 0;
 	__u32 tgid = info ? info->tgid : 0, l4 = 0;
+	__u64 word;
 
 	if (packet_addrs(skb, &src, &dst)) {
 		count(COUNT_UNPARSED);
@@ -154,9 +169,12 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 			dport = sk->src_port;
 		}
 	}
-	key.cookie = bpf_get_socket_cookie(skb);
 	key.protocol = protocol;
 	key.port = ingress ? sport : dport;
+	word = conv_word(ingress ? &src : &dst, key.port, cfg.gen);
+	if (info && conv_is_latest(info, word, cfg.gen))
+		return 1;
+	key.cookie = bpf_get_socket_cookie(skb);
 	__builtin_memcpy(key.addr, ingress ? &src : &dst, 16);
 	known = bpf_map_lookup_elem(&conversation, &key);
 	if (known && known->gen == cfg.gen) {
@@ -166,6 +184,8 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 			packet_report(FLOW_EXCHANGE, &j, id, tgid, known->remote_id, 0, &src, &dst, sport, dport, protocol,
 				      netns);
 		}
+		if (info)
+			conv_remember(info, word, cfg.gen);
 		return 1;
 	}
 	if (known && known->direction == (ingress ? DIR_EGRESS : DIR_INGRESS)) {

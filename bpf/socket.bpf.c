@@ -250,6 +250,8 @@ static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, 
 	if (!stream) {
 		if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
 			port = 0;
+		if (conv_is_latest(info, conv_word(dst, port, cfg.gen), cfg.gen))
+			goto allowed;
 		key.cookie = bpf_get_socket_cookie(ctx);
 		key.port = port;
 		key.protocol = protocol;

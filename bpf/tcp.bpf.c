@@ -69,6 +69,19 @@ static __always_inline struct flow_event *connection_event(__u8 kind, const stru
 	return f;
 }
 
+static __always_inline void established(__u8 kind, struct sk_info *info, const struct ends *e)
+{
+	struct flow_event *f = connection_event(kind, info, e);
+
+	info->flags |= SK_ESTABLISHED;
+	if (!f) {
+		info->latest = bpf_ktime_get_boot_ns();
+		return;
+	}
+	info->latest = f->header.time_ns;
+	event_submit(f);
+}
+
 static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *info, struct ends *e)
 {
 	struct listen_event *event;
@@ -101,7 +114,6 @@ static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *
 static __always_inline void on_accept(struct sk_info *info, const struct ends *e)
 {
 	struct syn_key key = {.netns = info->netns, .sport = e->remote_port, .dport = e->local_port};
-	struct flow_event *f;
 	struct syn_val *v;
 
 	/* the storage is a copy of the listener's */
@@ -121,17 +133,21 @@ static __always_inline void on_accept(struct sk_info *info, const struct ends *e
 	} else {
 		struct ident_cfg cfg = ident_cfg_read(info->local_id);
 
-		info->remote_id = own_address(info->netns, &e->remote) ? RESERVED_HOST :
-									   address_identity(&e->remote, cfg.ip_slot);
 		info->rule = 0;
 		info->gen = cfg.gen;
 		info->peer_tgid = 0;
+		if (own_address(info->netns, &e->remote)) {
+			info->remote_id = RESERVED_HOST;
+		} else {
+			struct judged j;
+
+			info->remote_id = address_identity(&e->remote, cfg.ip_slot);
+			j = judge(cfg, info->local_id, info->remote_id, DIR_INGRESS, IPPROTO_TCP, e->local_port);
+			if (j.allow && !(info->flags & SK_FAILSAFE)) /* else a flip came after the SYN: revocation ends it */
+				info->rule = j.rule;
+		}
 	}
-	info->since_ns = bpf_ktime_get_boot_ns();
-	info->flags |= SK_ESTABLISHED;
-	f = connection_event(FLOW_ACCEPT, info, e);
-	if (f)
-		event_submit(f);
+	established(FLOW_ACCEPT, info, e);
 }
 
 /*
@@ -163,8 +179,6 @@ static __always_inline void on_state(struct bpf_sock_ops *ops, struct bpf_sock *
 		local_remove(info, IPPROTO_TCP);
 		return;
 	}
-	if (ops->args[1] != TCP_CLOSE)
-		return;
 	if (!(info->flags & SK_ESTABLISHED)) {
 		if (ops->args[0] == TCP_SYN_SENT) {
 			f = connection_event(FLOW_FAIL, info, e);
@@ -179,7 +193,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ops, struct bpf_sock *
 		return;
 	f->bytes_sent = less(ops->bytes_acked, (info->direction == DIR_EGRESS) + fin_acked(ops->args[0]));
 	f->bytes_received = less(ops->bytes_received, fin_received(sk));
-	f->duration_ns = bpf_ktime_get_boot_ns() - info->since_ns;
+	f->duration_ns = f->header.time_ns - info->latest;
 	f->rtt_us = ops->srtt_us >> 3;
 	f->retransmits = ops->total_retrans;
 	event_submit(f);
@@ -189,16 +203,20 @@ SEC("sockops")
 int on_sockops(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
-	struct flow_event *f;
 	struct sk_info *info;
 	struct ends e;
 
 	switch (ops->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		return 1;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ops->args[1] != TCP_CLOSE && ops->args[0] != TCP_LISTEN)
+			return 1;
+		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-	case BPF_SOCK_OPS_STATE_CB:
 		break;
 	default:
 		return 1;
@@ -208,10 +226,6 @@ int on_sockops(struct bpf_sock_ops *ops)
 	info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!info)
 		return 1;
-	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-		return 1;
-	}
 	if (!info->netns)
 		info->netns = bpf_get_netns_cookie(ops);
 	ends_of(ops, &e);
@@ -223,11 +237,7 @@ int on_sockops(struct bpf_sock_ops *ops)
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		if (info->direction != DIR_EGRESS) /* MPTCP subflow: no connect() of its own */
 			info->direction = DIR_EGRESS;
-		info->since_ns = bpf_ktime_get_boot_ns();
-		info->flags |= SK_ESTABLISHED;
-		f = connection_event(FLOW_CONNECT, info, &e);
-		if (f)
-			event_submit(f);
+		established(FLOW_CONNECT, info, &e);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
