@@ -9,6 +9,11 @@ const INGRESS = 1;
 const EGRESS = 2;
 const IDENT_INGRESS = 1;
 const IDENT_EGRESS = 2;
+/**
+ * No identity: the highest generation of those that are no longer enforced. A later run must not give it out again, or
+ * a conversation that was judged under it would pass unjudged.
+ */
+const GENERATION_KEY = 0;
 
 export interface PolicyChange {
   /** Desired state of identities that changed; undefined = no longer enforced. */
@@ -53,7 +58,7 @@ export class PolicyApplier {
     this.#addresses = new AddressSlots(maps, () => [...this.#active.values()].map(({ cfg }) => cfg.ip_slot));
     this.#tables = new PortTables(rules);
     for (const [id, cfg] of maps.ident_cfg.entriesBatch()) {
-      this.#active.set(id, { cfg, entries: new Map() });
+      if (id !== GENERATION_KEY) this.#active.set(id, { cfg, entries: new Map() });
       this.#generation = Math.max(this.#generation, cfg.gen);
     }
     for (const [key, value] of maps.policy_l3.entriesBatch()) {
@@ -165,6 +170,8 @@ export class PolicyApplier {
     if (before !== undefined)
       for (const text of before.entries.keys()) this.#stale.push(entryKey(plan.id, before.cfg.slot, text));
     if (plan.entries === undefined) {
+      const gone = { gen: generation, slot: 0, ip_slot: 0, flags: 0, pad: 0 };
+      this.#maps.ident_cfg.set(GENERATION_KEY, gone);
       this.#maps.ident_cfg.delete(plan.id);
       this.#active.delete(plan.id);
       return;

@@ -185,6 +185,17 @@ test('an agent killed between two flips of addresses leaves no identity without 
   }
 });
 
+test('a generation is never given out twice, also when its identity is gone and the agent was restarted', () => {
+  apply(identity(A, { 0: DENY }));
+  for (let i = 0; i < 5; i++) apply(identity(B, { 0: i % 2 === 0 ? DENY : ALLOW }));
+  const { gen } = kernel.maps.ident_cfg.get(B)!;
+  applier.apply({ changed: new Map([[B, undefined]]), addresses: [] });
+  applier = restart();
+  assert.equal([...applier.enforced], [A]);
+  apply(identity(B, { 0: DENY }));
+  assert.ok(kernel.maps.ident_cfg.get(B)!.gen > gen);
+});
+
 test('rule numbers depend on names only, and two runs agree', () => {
   const [one, two] = [new RuleTable(), new RuleTable()];
   const numbers = ['a', 'b', 'c'].map((name) => one.number([name]));

@@ -3,7 +3,7 @@ import type { Kernel } from '../../src/datapath/kernel.ts';
 
 export function dumpPolicy({ maps }: Kernel): string {
   const configs = new Map([...maps.ident_cfg.entries()]);
-  const identities = [...configs].map(([id, { flags }]) => `identity ${id} ${flags}`);
+  const identities = [...configs].filter(([id]) => id !== 0).map(([id, { flags }]) => `identity ${id} ${flags}`);
   const peers = [...maps.policy_l3.entries()]
     .filter(([key]) => configs.get(key.local)?.slot === key.slot)
     .map(
