@@ -3,7 +3,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Proc, ProcFlag } from '../../src/datapath/postern.skel.ts';
-import { run, start } from '../e2e/run-in.ts';
+import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { DEN, DENIED, FREE, type Frame, type Lab, openLab } from './lab.ts';
 
@@ -49,13 +49,9 @@ for (const { what, mover, expected } of [
     lab.policy(undefined);
     const sleeper = await lab.serve([lab.program('sink'), '7300'], /READY/);
     assert.is(lab.kernel.maps.proc.get(sleeper.pid!)?.identity, DEN);
-    const shell = start(['sh', '-c', `read go; echo ${sleeper.pid} > ${lab.free}/cgroup.procs; echo DONE`], {
-      cgroup: mover === 'none' ? lab.cgroupDir : lab.free,
-    });
-    await until(
-      'the shell is in its cgroup',
-      () => mover === 'none' || lab.kernel.maps.proc.get(shell.pid!)?.identity === FREE,
-    );
+    const command = `echo WAITING; read go; echo ${sleeper.pid} > ${lab.free}/cgroup.procs`;
+    const shell = await lab.serve(['sh', '-c', command], /WAITING/, mover === 'none' ? lab.cgroupDir : lab.free);
+    assert.is(lab.kernel.maps.proc.get(shell.pid!)?.identity, mover === 'none' ? undefined : FREE);
     if (mover === 'gateway') {
       const entry = lab.kernel.maps.proc.get(shell.pid!) as Proc;
       lab.kernel.maps.proc.set(shell.pid!, { ...entry, flags: entry.flags | ProcFlag.PROC_GATEWAY });
