@@ -26,6 +26,7 @@ test.after(async () => {
 
 const tries: readonly (readonly [mode: string, families: readonly (4 | 6)[]])[] = [
   ['tcp', [4, 6]],
+  ['mptcp', [4, 6]],
   ['udp', [4, 6]],
   ['ping', [4, 6]],
   ['udplite', [4, 6]],
@@ -57,7 +58,7 @@ for (const [mode, families] of tries)
       assert.equal((await lab.attack(argv)).filter(to(DENIED[family])), []);
     });
 
-for (const mode of ['tcp', 'udp', 'ping', 'udplite', 'cmsg', 'connected-sendto', 'sendmmsg', 'raw-icmp'])
+for (const mode of ['tcp', 'mptcp', 'udp', 'ping', 'udplite', 'cmsg', 'connected-sendto', 'sendmmsg', 'raw-icmp'])
   for (const family of [4, 6] as const)
     test(`${mode} over IPv${family} reaches an allowed peer`, async () => {
       lab.enforce();

@@ -67,6 +67,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!strcmp(mode, "tcp")) {
 		say(mode, tcp_connect(socket(family, SOCK_STREAM, 0), &d, nd));
+	} else if (!strcmp(mode, "mptcp")) { /* the subflow that leaves is a socket of the kernel */
+		say(mode, tcp_connect(socket(family, SOCK_STREAM, 262), &d, nd));
 	} else if (!strcmp(mode, "udp")) {
 		say(mode, sendto(socket(family, SOCK_DGRAM, 0), tag, length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "ping")) {
