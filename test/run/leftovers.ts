@@ -31,7 +31,7 @@ export function killProcessesOf(leader: number, path: string): string[] {
 }
 
 function everything(): { kind: string; name: string }[] {
-  const cgroups = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'].flatMap((folder) => foldersBelow(folder, 4));
+  const cgroups = foldersBelow('/sys/fs/cgroup', 5);
   return [
     ...foldersBelow('/sys/fs/bpf', 6, true).map((name) => ({ kind: 'pin', name })),
     ...cgroups.filter((name) => name.includes('/postern-test')).map((name) => ({ kind: 'cgroup', name })),
