@@ -1,3 +1,4 @@
+// @timeout 300
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { call, startTestServer, type TestServer, workload } from './harness.ts';

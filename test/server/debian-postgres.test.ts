@@ -1,3 +1,4 @@
+// @timeout 300
 // The same claims on a PostgreSQL that the server did not start: Debian's, through DATABASE_URL.
 import { execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, rmSync } from 'node:fs';

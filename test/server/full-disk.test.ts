@@ -1,3 +1,4 @@
+// @timeout 300
 // A disk that is full: flows give way, policy does not. The disk is a small one in memory, so this needs root.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// @timeout 300
 import { rmSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,3 +1,4 @@
+// @timeout 300
 import { suite } from 'uvu';
 import { startTestServer, type TestServer } from './harness.ts';
 import { SCENARIO } from './scenario.ts';

@@ -11,6 +11,7 @@ export const SCENARIO: readonly Claim[] = [
   ['a workload is registered by PUT, and answers with its identity and how sure that is', registers],
   ['PUT, GET and a dry run list who else may match, and who wins by what', listsOverlaps],
   ['a policy that allows from a workload that anybody could claim warns', warnsOfForgeable],
+  ["addresses stand instead of match, are one workload's at most, and come back as they are", namesAddresses],
   ['what GET gives can be put back and changes nothing', roundTrips],
   ['equal labels are one identity, other labels another', sharesIdentities],
   ['If-Match writes only what the writer has seen', checksEtags],
@@ -81,6 +82,21 @@ async function warnsOfForgeable(server: TestServer) {
     },
   });
   assert.equal(body.status.warnings, ['allows from forge/bare, which any local user could claim']);
+}
+
+async function namesAddresses(server: TestServer) {
+  const path = '/v1/workloads/peers/erp';
+  const { body } = await put(server, path, { labels: { app: 'erp' }, addresses: ['10.9.1.0/28', '10.9.0.7'] });
+  assert.equal(body.addresses, ['10.9.0.7/32', '10.9.1.0/28']);
+  assert.equal([body.match, body.status.spoofable, body.status.hint], [[], null, undefined]);
+  const got = await call(server, 'GET', path);
+  assert.is((await put(server, path, got.body)).body.meta.revision, body.meta.revision);
+  const other = { labels: { app: 'other' }, addresses: ['10.9.0.0/16'] };
+  const refused = await call(server, 'PUT', '/v1/workloads/peers/other', { body: other });
+  assert.is(refused.status, 409);
+  assert.match(refused.text, /10\.9\.0\.0\/16 overlaps 10\.9\.0\.7\/32 of workload peers\/erp/);
+  const both = await call(server, 'PUT', path, { body: { ...other, match: { cgroup: 'a' } } });
+  assert.equal([both.status, both.body.errors[0].path], [400, '/addresses']);
 }
 
 async function roundTrips(server: TestServer) {

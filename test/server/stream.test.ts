@@ -1,3 +1,4 @@
+// @timeout 300
 import { connect, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
