@@ -2,6 +2,7 @@ import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import type { IdentityId } from '../core/identity.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import { compileMatch } from '../core/match-program.ts';
+import { addressIdentities } from '../core/workload-addresses.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { PolicyApplier } from '../datapath/policy-applier.ts';
 import { revoke } from '../datapath/revoke.ts';
@@ -115,7 +116,7 @@ export class Enforcement {
     if (this.#behind)
       for (const id of this.#applier.enforced)
         if (!changed.has(id as IdentityId)) changed.set(id as IdentityId, undefined);
-    const addresses = world.cidrs.map(({ prefix, id }) => ({ prefix, identity: id }));
+    const addresses = addressIdentities(world.cidrs, state.workloads.values());
     this.#behind = true;
     const { generation } = this.#applier.apply({ changed, addresses });
     this.#behind = false;

@@ -36,13 +36,9 @@ export const MatchClause = v.pipe(
   v.check(hasField, 'must have at least one of systemdUnit, cgroup, process, listen: {} would match everything'),
 );
 
-const MatchList = v.pipe(
-  v.array(MatchClause),
-  v.minLength(1, 'must have at least one clause'),
-  v.maxLength(64, 'must have at most 64 clauses'),
-);
+const MatchList = v.pipe(v.array(MatchClause), v.maxLength(64, 'must have at most 64 clauses'));
 
-/** One clause or a list; always a list in the answer. Fields of a clause are AND, the list is OR. */
+/** One clause or a list; always a list in the answer, empty beside `addresses`. Fields of a clause are AND, the list is OR. */
 export const Match = v.pipe(
   v.lazy((input) => (Array.isArray(input) || input === undefined ? MatchList : MatchClause)),
   v.transform((match): v.InferOutput<typeof MatchClause>[] => (Array.isArray(match) ? match : [match])),
@@ -50,7 +46,9 @@ export const Match = v.pipe(
 
 const Spec = {
   labels: Labels,
-  match: Match,
+  match: v.optional(Match, []),
+  /** Instead of `match`: a peer without an agent, by its addresses and prefixes. */
+  addresses: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
   ports: v.optional(NamedPorts),
   description: v.optional(v.pipe(v.string(), v.maxLength(1024, 'must have at most 1024 characters'))),
   /** -1000 to 1000; before all but spoofability where several workloads match. */
@@ -60,7 +58,7 @@ const Spec = {
 };
 
 /** Fields of the language that come later. */
-const LATER = ['mode', 'hosts', 'addresses', 'labelsFrom', 'expect', 'runBy'];
+const LATER = ['mode', 'hosts', 'labelsFrom', 'expect', 'runBy'];
 
 /** What the user owns. */
 export const WorkloadSpec = object(Spec, LATER);

@@ -1,5 +1,6 @@
 import { parsePort } from './match-listen.ts';
 import type { Result } from './problem.ts';
+import { checkAddresses } from './workload-addresses.ts';
 import { type Fields, fieldErrors } from './workload-fields.ts';
 import { checkMatch, MATCH_LIMITS, matchWarnings } from './workload-match.ts';
 
@@ -32,8 +33,10 @@ export interface Workload {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** List is OR; never empty. */
+  /** List is OR; empty only with `addresses`. */
   readonly match: readonly MatchClause[];
+  /** A peer without an agent, instead of `match`: canonical prefixes, sorted. */
+  readonly addresses?: readonly string[];
   /** Name → `8080/TCP`. */
   readonly ports?: Readonly<Record<string, string>>;
   readonly description?: string;
@@ -65,7 +68,14 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
   if (body.description !== undefined && typeof body.description !== 'string')
     fields.bad('/description', 'must be a string', body.description);
   const order = checkOrder(fields, body);
-  const match = checkMatch(fields, body.match);
+  const addresses = body.addresses === undefined ? undefined : checkAddresses(fields, body.addresses);
+  const isMatched = addresses === undefined || (body.match !== undefined && !isEmptyList(body.match));
+  if (addresses !== undefined && isMatched)
+    fields.bad(
+      '/addresses',
+      'instead of match, not beside it: an agent names processes, addresses name a peer without one',
+    );
+  const match = isMatched ? checkMatch(fields, body.match) : [];
   if (fields.errors.length > 0) return fields.failed();
   return {
     ok: true,
@@ -74,6 +84,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       name,
       labels,
       match,
+      ...(addresses === undefined ? {} : { addresses }),
       ...(ports === undefined ? {} : { ports }),
       ...(body.description === undefined ? {} : { description: body.description as string }),
       ...order,
@@ -85,6 +96,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
 const TOP = [
   'labels',
   'match',
+  'addresses',
   'ports',
   'description',
   'priority',
@@ -94,7 +106,11 @@ const TOP = [
   'meta',
   'status',
 ] as const;
-const TOP_LATER = ['addresses', 'hosts', 'labelsFrom', 'mode', 'expect', 'runBy'] as const;
+const TOP_LATER = ['hosts', 'labelsFrom', 'mode', 'expect', 'runBy'] as const;
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
 
 function checkOrder(
   fields: Fields,

@@ -40,7 +40,8 @@ export class FitCheck {
     const changed = changes.size;
     this.#count.update(changes);
     this.#held = state;
-    const errors = capacityProblems({ ...this.#count.entries, cidr: world.cidrs.length });
+    const owned = [...state.workloads.values()].reduce((sum, { spec }) => sum + (spec.addresses?.length ?? 0), 0);
+    const errors = capacityProblems({ ...this.#count.entries, cidr: world.cidrs.length + owned });
     if (errors.length > 0)
       throw new ProblemError('does-not-fit', `Cannot accept it: ${errors[0]!.message}`, { errors });
     return changed;

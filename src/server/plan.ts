@@ -7,6 +7,7 @@ import type { WorkloadSpec } from '../api/workload.ts';
 import { workloadLabels } from '../core/label.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Workload } from '../core/workload.ts';
+import { overlapping } from '../core/workload-addresses.ts';
 import { type Author, Draft } from './draft.ts';
 import { etagOf } from './etag.ts';
 import { allocateIdentity, moveWorkload } from './identity-allocation.ts';
@@ -139,6 +140,7 @@ function putWorkload(draft: Draft, key: string, { workload, warnings }: Extract<
   const before = draft.get('workloads', key);
   const same = before !== undefined && isSame(before.spec, spec);
   if (!same) {
+    if (workload.addresses !== undefined) checkApart(draft, key, workload.addresses);
     useNamespace(draft, namespace);
     const identity = allocateIdentity(draft, workloadLabels(namespace, workload.labels, CLUSTER_NAME));
     const createdRevision = before?.createdRevision ?? draft.author.revision;
@@ -154,6 +156,19 @@ function putWorkload(draft: Draft, key: string, { workload, warnings }: Extract<
     result,
     ...(warnings?.length && { warnings: [...warnings] }),
   });
+}
+
+/** An address is one workload's at most. */
+function checkApart(draft: Draft, key: string, addresses: readonly string[]): void {
+  for (const [other, { spec }] of draft.next.workloads) {
+    const pair = other === key ? undefined : overlapping(addresses, spec.addresses ?? []);
+    if (pair === undefined) continue;
+    const [own, theirs] = pair;
+    throw new ProblemError(
+      'conflict',
+      `Cannot register workload ${key}: ${own} overlaps ${theirs} of workload ${other}`,
+    );
+  }
 }
 
 function putPolicy(draft: Draft, key: string, operation: Extract<Operation, { type: 'putPolicy' }>): void {

@@ -50,7 +50,7 @@ function workloadStatus(key: string, match: Workload['match'], identity: number,
     .filter((endpoint) => endpoint.state === 'conflict')
     .flatMap((endpoint) => endpoint.why?.beats?.map((beaten) => beaten.workload) ?? []);
   const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length;
-  const hint = workloadHint(endpoints.length, drifted, spoofable, reports);
+  const hint = match.length === 0 ? undefined : workloadHint(endpoints.length, drifted, spoofable, reports);
   return {
     identity,
     grade,

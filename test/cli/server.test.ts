@@ -146,6 +146,15 @@ test('workload put says who else may match', async () => {
   await done(['namespace', 'delete', 'over']);
 });
 
+test('a peer without an agent is put by its addresses', async () => {
+  await done(['workload', 'put', 'peers/erp', '-l', 'app=erp', '--address', '10.9.0.7', '--address', '10.9.1.0/28']);
+  assert.match(await done(['get', 'workload', 'peers/erp']), /match: +10\.9\.0\.7\/32 or 10\.9\.1\.0\/28/i);
+  const bad = ['workload', 'put', 'peers/erp', '-l', 'app=erp', '--address', '10.9.0.7', '--address', 'erp.example'];
+  assert.match(await refused(bad, 2), /--address "erp\.example": must be an address or a CIDR/);
+  await done(['workload', 'delete', 'peers/erp']);
+  await done(['namespace', 'delete', 'peers']);
+});
+
 test('what workload get prints can be put back, as JSON and as YAML', async () => {
   for (const format of ['json', 'yaml']) {
     const path = file(`frontend.${format}`, await done(['workload', 'get', 'shop/frontend', '-o', format]));

@@ -2,6 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { FieldError } from '../../src/core/problem.ts';
 import { validateWorkload } from '../../src/core/workload.ts';
+import { addressIdentities } from '../../src/core/workload-addresses.ts';
 
 const ok = { labels: { app: 'a' }, match: { systemdUnit: 'a.service' } };
 
@@ -90,7 +91,24 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
     400,
   ],
   ['an unknown inherit', { ...ok, inherit: 'fork' }, '/inherit', /^must be subtree or none$/, 400],
-  ['addresses', { ...ok, addresses: ['10.0.0.1'] }, '/addresses', /^addresses is not supported yet$/, 422],
+  ['addresses beside match', { ...ok, addresses: ['10.0.0.1'] }, '/addresses', /^instead of match, not beside it/, 400],
+  [
+    'a name as address',
+    { labels: {}, addresses: ['db.example.org'] },
+    '/addresses/0',
+    /^must be an address or a CIDR$/,
+    400,
+  ],
+  ['every address', { labels: {}, addresses: ['::/0'] }, '/addresses/0', /^is every address/, 400],
+  ['loopback as address', { labels: {}, addresses: ['127.0.0.1'] }, '/addresses/0', /^is loopback/, 400],
+  [
+    'addresses within each other',
+    { labels: {}, addresses: ['10.0.0.0/8', '10.1.0.1'] },
+    '/addresses/1',
+    /^overlaps 10\.0\.0\.0\/8/,
+    400,
+  ],
+  ['no address', { labels: {}, addresses: [] }, '/addresses', /^must be a list of 1 to 1024 strings$/, 400],
   ['hosts', { ...ok, hosts: {} }, '/hosts', /^hosts is not supported yet$/, 422],
   ['labelsFrom', { ...ok, labelsFrom: [] }, '/labelsFrom', /not supported yet/, 422],
   ['mode', { ...ok, mode: 'audit' }, '/mode', /not supported yet/, 422],
@@ -138,6 +156,26 @@ test('nothing that JSON can hold makes it throw', () => {
   ]) {
     assert.not.ok(validateWorkload('shop', 'a', odd).ok);
   }
+});
+
+test('addresses stand instead of match, canonical and sorted', () => {
+  const body = { labels: { app: 'erp' }, addresses: ['2001:DB8::7', '10.9.1.3/28', '10.9.0.7'] };
+  const result = validateWorkload('shop', 'erp', body);
+  assert.ok(result.ok, JSON.stringify(result));
+  assert.equal(result.ok && result.value.addresses, ['10.9.0.7/32', '10.9.1.0/28', '2001:db8::7/128']);
+  assert.equal(result.ok && result.value.match, []);
+  assert.ok(validateWorkload('shop', 'erp', { ...body, match: [] }).ok);
+});
+
+test('a workload has all of its addresses, whatever prefix a policy names inside', () => {
+  const cidrs = [
+    { id: 1, prefix: '10.0.0.0/8' },
+    { id: 2, prefix: '10.9.0.7/32' },
+  ];
+  assert.equal(addressIdentities(cidrs, [{ identity: 65800, addresses: ['10.9.0.0/16'] }, { identity: 65801 }]), [
+    { prefix: '10.0.0.0/8', identity: 1 },
+    { prefix: '10.9.0.0/16', identity: 65800 },
+  ]);
 });
 
 const accepted: [what: string, clause: unknown][] = [

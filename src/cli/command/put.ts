@@ -65,12 +65,13 @@ interface Overlap {
 }
 
 /** What a registration matches is not known yet when it is answered: the agents look first. */
-function hintOf(noun: Noun, ref: string, { status }: PutAnswer): string | undefined {
-  if (noun.word !== 'workload' || status?.spoofable) return status?.hint;
+function hintOf(noun: Noun, ref: string, { status, addresses }: PutAnswer): string | undefined {
+  if (noun.word !== 'workload' || status?.spoofable || addresses !== undefined) return status?.hint;
   return `what it matches: postern get endpoints --workload ${ref}`;
 }
 
 interface PutAnswer {
+  readonly addresses?: readonly string[];
   readonly meta?: { readonly revision?: number };
   readonly status?: {
     readonly hint?: string;

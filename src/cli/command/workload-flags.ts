@@ -23,6 +23,7 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'args-regex', value: 'REGEX', summary: 'found in the arguments joined by spaces; decided late' },
   { name: 'listen', value: 'PORT', many: true, summary: '8080/tcp, 10.0.0.5:1521/tcp or 40000-40100/tcp' },
   { name: 'match', value: 'CLAUSE', many: true, summary: 'a further clause, in JSON or YAML, that also identifies it' },
+  { name: 'address', value: 'CIDR', many: true, summary: 'instead of a match: a peer without an agent' },
   { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp' },
   { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
   { name: 'inherit', value: 'subtree|none', summary: 'none: what it execs is somebody else' },
@@ -43,6 +44,7 @@ export function toWorkloadBody(flags: Flags): Record<string, unknown> {
   return {
     labels: toPairs(flags.list('label'), '--label'),
     ...(clauses.length > 0 && { match: clauses }),
+    ...(flags.on('address') && { addresses: flags.list('address') }),
     ...(flags.on('port') && { ports: toPairs(flags.list('port'), '--port') }),
     ...(description !== undefined && { description }),
     ...(priority !== undefined && { priority: /^-?\d+$/.test(priority) ? Number(priority) : priority }),
@@ -57,9 +59,10 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     const [, top, index, ...rest] = path.split('/').map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
     if (top === 'labels') return `--label${index === undefined ? '' : ` ${index}`}`;
     if (top === 'ports') return `--port${index === undefined ? '' : ` ${index}`}`;
+    if (top === 'addresses') return '--address';
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
     if (index === undefined)
-      return '--systemd-unit, --cgroup, --exe, --script, --user, --arg, --env, --args-regex, --listen or --match';
+      return '--systemd-unit, --cgroup, --exe, --script, --user, --arg, --env, --args-regex, --listen, --match or --address';
     if (index !== '0' || !hasClause) return `--match ${path}`;
     const field = rest[0] === 'process' ? rest[1] : rest[0];
     return field === undefined ? path : `--${FLAG_OF_FIELD[field] ?? field}`;
