@@ -65,7 +65,7 @@ try {
 }
 
 async function startControlPlane(
-  { listen, stateDir, runDir, databaseUrl }: Settings,
+  { listen, stateDir, runDir, databaseUrl, flowRetention }: Settings,
   isWorkload?: (fd: number, pid: number | undefined) => boolean,
 ) {
   const { startServer } = await import('./server/server.ts');
@@ -74,6 +74,8 @@ async function startControlPlane(
     stateDir,
     runDir,
     log,
+    version: VERSION,
+    flowRetention,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(isWorkload === undefined
       ? {}

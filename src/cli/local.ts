@@ -22,6 +22,7 @@ export interface Settings {
   readonly hostName?: string;
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
+  readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
   /** What the agent connects to; absent = the server's socket in runDir. */
   readonly server?: string;
 }
@@ -69,9 +70,24 @@ const DATABASE_URL: Flag = {
   env: 'DATABASE_URL',
 };
 
-export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL];
+const FLOW_DAYS: Flag = {
+  name: 'flow-days',
+  value: 'DAYS',
+  summary: 'how long flows are kept',
+  env: 'POSTERN_FLOW_DAYS',
+  default: '7',
+};
+const FLOW_MB: Flag = {
+  name: 'flow-mb',
+  value: 'MB',
+  summary: 'how much of the disk flows may take; the oldest day goes first',
+  env: 'POSTERN_FLOW_MB',
+  default: '1024',
+};
+
+export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL, FLOW_DAYS, FLOW_MB];
 export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME];
-export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, ...AGENT_FLAGS];
+export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
 
 export function runLocal(name: LocalName, call: Call): Promise<number> {
   const command = call.local[name];
@@ -91,6 +107,16 @@ function toSettings(call: Call): Settings {
     cgroupRoot: maybe('cgroup-root'),
     hostName: maybe('host-name'),
     databaseUrl: maybe('database-url'),
+    flowRetention: {
+      maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,
+      maxBytes: positive('flow-mb', read('flow-mb', FLOW_MB.default!)) * 1024 * 1024,
+    },
     server: call.text('server'),
   };
+}
+
+function positive(flag: string, text: string): number {
+  if (!/^\d{1,7}$/.test(text) || Number(text) === 0)
+    throw new Failure(2, `--${flag} must be a whole number above 0, not "${text}"`);
+  return Number(text);
 }
