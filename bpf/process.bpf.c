@@ -295,6 +295,24 @@ static __always_inline bool is_unit_name(struct scratch *s, const char *name)
 	return tail == 0x65706f63732eULL; /* ".scope" */
 }
 
+/* A socket unit's listener is the service's that it starts: x.socket is x.service, or with Accept=yes x@.service. */
+static __always_inline void socket_unit_patterns(struct scratch *s, __u8 slot, __u32 length, __u32 level)
+{
+	__u64 tail = 0, service = 0x656369767265732eULL; /* ".service" */
+	__u32 at = length - 7;
+
+	if (length < 8 || length > 240)
+		return;
+	bpf_probe_read_kernel(&tail, sizeof(tail), &s->cgroup.text[(length - 8) & 255]);
+	if (tail >> 8 != 0x74656b636f732eULL) /* ".socket" */
+		return;
+	bpf_probe_read_kernel(&s->cgroup.text[at & 255], sizeof(service), &service);
+	cgroup_patterns(s, slot, CGROUP_UNIT, at + 8, level);
+	s->cgroup.text[at & 255] = '@';
+	bpf_probe_read_kernel(&s->cgroup.text[(at + 1) & 255], sizeof(service), &service);
+	cgroup_patterns(s, slot, CGROUP_UNIT, at + 9, level);
+}
+
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 {
@@ -329,8 +347,10 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 	__builtin_memset(s->cgroup.text, 0, sizeof(s->cgroup.text));
 	length = bpf_probe_read_kernel_str(s->cgroup.text, sizeof(s->cgroup.text), BPF_CORE_READ(cgrp, kn, name));
 	if (length > 0) {
-		if (!(s->label.flags & CGROUP_INSIDE_UNIT))
+		if (!(s->label.flags & CGROUP_INSIDE_UNIT)) {
 			cgroup_patterns(s, c->match_slot & 1, CGROUP_UNIT, length - 1, level);
+			socket_unit_patterns(s, c->match_slot & 1, length - 1, level);
+		}
 		if (is_unit_name(s, BPF_CORE_READ(cgrp, kn, name)))
 			s->label.flags |= CGROUP_INSIDE_UNIT;
 	}

@@ -87,12 +87,22 @@ export function isUnitCgroup(path: string, matches: (name: string) => boolean): 
   return matches(unescapeUnit(name)) && !parts.some((part) => part.endsWith('.service') || part.endsWith('.scope'));
 }
 
+/**
+ * Units whose label the cgroup of that name carries: a socket unit's listener is the service's that it starts by its
+ * own name, `x.service` or, with Accept=yes, an instance of `x@.service`.
+ */
+export function unitNames(name: string): readonly string[] {
+  if (!name.endsWith('.socket')) return [name];
+  const stem = name.slice(0, -'.socket'.length);
+  return [name, `${stem}.service`, `${stem}@.service`];
+}
+
 /** Where on the chain the unit and cgroup patterns of the clause all hold first; undefined = nowhere. */
 export function gainedAt(clause: Clause, chain: readonly string[]): string | undefined {
   let unitHolds = clause.unit === undefined;
   let pathHolds = clause.cgroup === undefined;
   for (const path of chain) {
-    unitHolds ||= isUnitCgroup(path, (name) => globMatches(clause.unit!, name));
+    unitHolds ||= isUnitCgroup(path, (name) => unitNames(name).some((unit) => globMatches(clause.unit!, unit)));
     pathHolds ||= globMatches(clause.cgroup!, path);
     if (unitHolds && pathHolds) return path;
   }

@@ -1,3 +1,4 @@
+import { unitNames } from '../core/match-clause.ts';
 import type { ProgramClause } from '../core/match-program.ts';
 
 export const CGROUP_PATH = 1;
@@ -55,7 +56,8 @@ export class CgroupPatterns {
       const whole = components.slice(0, index + 1).join('/');
       for (const pattern of this.#byText.values()) {
         if (pattern.kind === CGROUP_UNIT && insideUnit) continue;
-        if (meets(pattern, pattern.kind === CGROUP_UNIT ? name : whole, index + 1)) ids.add(pattern.id);
+        const texts = pattern.kind === CGROUP_UNIT ? unitNames(name) : [whole];
+        if (texts.some((text) => meets(pattern, text, index + 1))) ids.add(pattern.id);
       }
       insideUnit ||= isUnitName(name);
     }
