@@ -103,6 +103,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       cgroupRoot: settings.cgroupRoot ?? cgroupMount,
       cgroupMount,
       hostName: settings.hostName ?? hostname(),
+      hostLabels: settings.hostLabels,
       object: OBJECT,
       version: VERSION,
       baseUrl: baseUrl === '' ? 'http://127.0.0.1:7460' : baseUrl,

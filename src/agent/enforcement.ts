@@ -1,4 +1,5 @@
 import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
+import { selectsHost } from '../core/host-selector.ts';
 import type { IdentityId } from '../core/identity.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import { compileMatch } from '../core/match-program.ts';
@@ -30,6 +31,7 @@ export class Enforcement {
   readonly #labels: Labels;
   readonly #netns: NetworkNamespaces;
   readonly #users: UserNames;
+  readonly #hostLabels: Readonly<Record<string, string>>;
   readonly #world = new PolicyWorld();
   readonly #compiler = new PolicyCompiler();
   readonly #applier: PolicyApplier;
@@ -39,7 +41,14 @@ export class Enforcement {
   /** The kernel may not hold what the compiler says: at the start, and after a refusal. */
   #behind = true;
 
-  constructor(kernel: Kernel, labels: Labels, netns: NetworkNamespaces, users: UserNames) {
+  constructor(
+    kernel: Kernel,
+    labels: Labels,
+    netns: NetworkNamespaces,
+    users: UserNames,
+    hostLabels: Readonly<Record<string, string>>,
+  ) {
+    this.#hostLabels = hostLabels;
     this.#kernel = kernel;
     this.#labels = labels;
     this.#netns = netns;
@@ -104,7 +113,8 @@ export class Enforcement {
   }
 
   #program(state: DesiredState): MatchProgram {
-    const workloads = [...state.workloads.values()] as RegisteredWorkload[];
+    const here = [...state.workloads.values()].filter(({ hosts }) => selectsHost(hosts, this.#hostLabels));
+    const workloads = here as RegisteredWorkload[];
     return compileMatch(workloads, loadMatchFacts(workloads, this.#users));
   }
 

@@ -74,6 +74,7 @@ export class HostReports {
       ...(this.#os === undefined ? {} : { os: this.#os }),
       features: this.#features,
       addresses: netns.hostAddresses(),
+      labels: { ...options.hostLabels },
       maps: this.maps(),
       counters: readCounters(kernel.maps),
       endpoints: looked.endpoints,

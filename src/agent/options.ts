@@ -10,6 +10,8 @@ export interface AgentOptions {
   /** Mount point of cgroup2. */
   readonly cgroupMount: string;
   readonly hostName: string;
+  /** What `hosts` of a workload selects by. */
+  readonly hostLabels: Readonly<Record<string, string>>;
   /** The compiled BPF object. */
   readonly object: string;
   readonly version: string;

@@ -22,6 +22,8 @@ const Observed = {
   /** Probed kernel features: name → present, or why not. */
   features: v.record(v.string(), v.unknown()),
   addresses: v.array(v.string()),
+  /** What `hosts` of a workload selects by. */
+  labels: v.optional(v.record(v.string(), v.string())),
   maps: v.array(MapFill),
   counters: v.record(v.string(), v.number()),
 };

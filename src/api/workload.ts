@@ -44,11 +44,26 @@ export const Match = v.pipe(
   v.transform((match): v.InferOutput<typeof MatchClause>[] => (Array.isArray(match) ? match : [match])),
 );
 
+const HostSelector = object({
+  matchLabels: v.optional(v.record(v.string(), v.string())),
+  matchExpressions: v.optional(
+    v.array(
+      object({
+        key: v.string(),
+        operator: oneOf(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+        values: v.optional(v.array(v.string())),
+      }),
+    ),
+  ),
+});
+
 const Spec = {
   labels: Labels,
   match: v.optional(Match, []),
   /** Instead of `match`: a peer without an agent, by its addresses and prefixes. */
   addresses: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+  /** Which hosts it is for, by their labels; absent = all. */
+  hosts: v.optional(HostSelector),
   ports: v.optional(NamedPorts),
   description: v.optional(v.pipe(v.string(), v.maxLength(1024, 'must have at most 1024 characters'))),
   /** -1000 to 1000; before all but spoofability where several workloads match. */
@@ -58,7 +73,7 @@ const Spec = {
 };
 
 /** Fields of the language that come later. */
-const LATER = ['mode', 'hosts', 'labelsFrom', 'expect', 'runBy'];
+const LATER = ['mode', 'labelsFrom', 'expect', 'runBy'];
 
 /** What the user owns. */
 export const WorkloadSpec = object(Spec, LATER);

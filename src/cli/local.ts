@@ -2,6 +2,8 @@
  * Commands that run in this process instead of calling REST: they need the server or the agent, which the command line
  * must not import. src/main.ts passes them in.
  */
+
+import { toPairs } from './command/workload-flags.ts';
 import type { Call, Flag } from './command.ts';
 import { Failure } from './failure.ts';
 
@@ -20,6 +22,7 @@ export interface Settings {
   readonly cgroupRoot?: string;
   /** Absent = the machine's host name. */
   readonly hostName?: string;
+  readonly hostLabels: Readonly<Record<string, string>>;
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
   readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
@@ -63,6 +66,12 @@ const HOST_NAME: Flag = {
   summary: "this host's name (default: the machine's)",
   env: 'POSTERN_HOST_NAME',
 };
+const HOST_LABELS: Flag = {
+  name: 'host-labels',
+  value: 'KEY=VALUE,...',
+  summary: 'labels of this host, which hosts of a workload selects by',
+  env: 'POSTERN_HOST_LABELS',
+};
 const DATABASE_URL: Flag = {
   name: 'database-url',
   value: 'URL',
@@ -86,7 +95,7 @@ const FLOW_MB: Flag = {
 };
 
 export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL, FLOW_DAYS, FLOW_MB];
-export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME];
+export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME, HOST_LABELS];
 export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
 
 export function runLocal(name: LocalName, call: Call): Promise<number> {
@@ -106,6 +115,7 @@ function toSettings(call: Call): Settings {
     pinDir: read('pin-dir', PIN_DIR.default!),
     cgroupRoot: maybe('cgroup-root'),
     hostName: maybe('host-name'),
+    hostLabels: toPairs((maybe('host-labels') ?? '').split(',').filter(Boolean), '--host-labels'),
     databaseUrl: maybe('database-url'),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,

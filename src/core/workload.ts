@@ -1,3 +1,4 @@
+import { checkHosts, type HostSelector } from './host-selector.ts';
 import { parsePort } from './match-listen.ts';
 import type { Result } from './problem.ts';
 import { checkAddresses } from './workload-addresses.ts';
@@ -40,6 +41,8 @@ export interface Workload {
   /** Name → `8080/TCP`. */
   readonly ports?: Readonly<Record<string, string>>;
   readonly description?: string;
+  /** Absent = every host. */
+  readonly hosts?: HostSelector;
   /** Before all but spoofability in the order of clauses; 0 unless said. */
   readonly priority?: number;
   /** `none`: what a process of it execs has the label only by an own match. `subtree` unless said. */
@@ -75,6 +78,9 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       '/addresses',
       'instead of match, not beside it: an agent names processes, addresses name a peer without one',
     );
+  if (body.hosts !== undefined) checkHosts(fields, body.hosts);
+  if (body.hosts !== undefined && addresses !== undefined)
+    fields.bad('/hosts', 'has no meaning beside addresses: they are the same for every host');
   const match = isMatched ? checkMatch(fields, body.match) : [];
   if (fields.errors.length > 0) return fields.failed();
   return {
@@ -85,6 +91,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       labels,
       match,
       ...(addresses === undefined ? {} : { addresses }),
+      ...(body.hosts === undefined ? {} : { hosts: body.hosts as HostSelector }),
       ...(ports === undefined ? {} : { ports }),
       ...(body.description === undefined ? {} : { description: body.description as string }),
       ...order,
@@ -97,6 +104,7 @@ const TOP = [
   'labels',
   'match',
   'addresses',
+  'hosts',
   'ports',
   'description',
   'priority',
@@ -106,7 +114,7 @@ const TOP = [
   'meta',
   'status',
 ] as const;
-const TOP_LATER = ['hosts', 'labelsFrom', 'mode', 'expect', 'runBy'] as const;
+const TOP_LATER = ['labelsFrom', 'mode', 'expect', 'runBy'] as const;
 
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;

@@ -88,6 +88,7 @@ export async function startInstance({
     POSTERN_PIN_DIR: pinDir,
     POSTERN_CGROUP_ROOT: cgroupDir,
     POSTERN_HOST_NAME: 'host-a',
+    POSTERN_HOST_LABELS: 'site=fra,tier=db',
   };
   let child: ChildProcess | undefined;
   let server: ChildProcess | undefined;

@@ -56,12 +56,10 @@ test('what is not valid names its field', async () => {
 });
 
 test('what is understood and not there yet is 422, by name', async () => {
-  const hosts = await call(server, 'PUT', path, {
-    body: { ...workload('a'), hosts: { matchLabels: { env: 'prod' } } },
-  });
-  assert.is(hosts.status, 422);
-  assert.is(hosts.body.code, 'not-supported');
-  assert.match(hosts.body.errors[0].message, /hosts is not supported yet/);
+  const mode = await call(server, 'PUT', path, { body: { ...workload('a'), mode: 'audit' } });
+  assert.is(mode.status, 422);
+  assert.is(mode.body.code, 'not-supported');
+  assert.match(mode.body.errors[0].message, /mode is not supported yet/);
   const policy = cnp('a');
   Object.assign(policy.spec, { egress: [{ toFQDNs: [{ matchName: 'example.org' }] }] });
   const fqdn = await call(server, 'PUT', '/v1/policies/cnp/shop/a', { body: policy });
