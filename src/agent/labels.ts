@@ -45,6 +45,7 @@ export class Labels {
   readonly #gateways = new Set(DEFAULT_GATEWAYS);
   readonly #failsafe = new Set(FAILSAFE_EXECUTABLES);
   #program: MatchProgram = EMPTY;
+  #needsEnv = false;
 
   /** @param scope cgroup below which processes are named, relative to the cgroup2 root; '' = all */
   constructor(kernel: Kernel, tree: CgroupTree, users: UserNames, scope: string) {
@@ -63,6 +64,7 @@ export class Labels {
   install(program: MatchProgram): void {
     this.#applier.apply(program, { gateways: DEFAULT_GATEWAYS, failsafe: FAILSAFE_EXECUTABLES });
     this.#program = program;
+    this.#needsEnv = needsEnv(program);
   }
 
   /** Tables, then everything that is there. */
@@ -100,14 +102,13 @@ export class Labels {
   }
 
   /** A late clause may name this process now, after an exec or a bind; true if its label changed. */
-  settle(pid: number, event: 'exec' | 'listen', listening: readonly ListeningSocket[] = []): boolean {
+  settle(pid: number, listening: readonly ListeningSocket[]): boolean {
     const process = this.#read(pid);
     if (process === undefined || !this.#inScope(process)) return false;
     const old = this.#kernel.maps.proc.get(pid);
     if (old !== undefined && (old.flags & (ProcFlag.PROC_PINNED | ProcFlag.PROC_SELF)) !== 0) return false;
     const from = old?.origin === LabelOrigin.ORIGIN_INHERITED ? this.#applier.clauseOf(old.clause) : undefined;
-    const endsHere = event === 'exec' && from?.inherit === 'none';
-    const inherited = from === undefined || endsHere ? undefined : this.#inherited(from, old!);
+    const inherited = from === undefined ? undefined : this.#inherited(from, old!);
     const met = this.#metAtExec(pid, (number) => this.#applier.clauseOf(number));
     const facts = { ...toFacts(process), ...met, listening, ...(inherited === undefined ? {} : { inherited }) };
     const decision = decideProcess(this.#program, facts);
@@ -178,9 +179,7 @@ export class Labels {
 
   /** Returns whether a label changed. */
   #labelProcesses(before: (number: number) => ProgramClause | undefined): boolean {
-    const processes = scanProcesses(this.#users, '/proc', needsEnv(this.#program)).filter((process) =>
-      this.#inScope(process),
-    );
+    const processes = scanProcesses(this.#users, '/proc', this.#needsEnv).filter((process) => this.#inScope(process));
     const alive = new Map(processes.map((process) => [process.pid, process]));
     const facts = (process: HostProcess) => ({ ...toFacts(process), ...this.#metAtExec(process.pid, before) });
     const decided = decideTree(this.#program, processes.map(facts), (exe) => this.#gateways.has(exe));
@@ -271,7 +270,7 @@ export class Labels {
   }
 
   #read(pid: number): HostProcess | undefined {
-    return readProcess(pid, this.#users, '/proc', needsEnv(this.#program));
+    return readProcess(pid, this.#users, '/proc', this.#needsEnv);
   }
 
   #inScope({ cgroup }: HostProcess): boolean {

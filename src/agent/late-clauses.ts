@@ -14,8 +14,7 @@ export class LateClauses {
 
   exec(pid: number): void {
     this.#listening.delete(pid);
-    const { late, clauses } = this.#labels.program;
-    if (late.length > 0 || clauses.some(({ inherit }) => inherit === 'none')) this.#labels.settle(pid, 'exec');
+    if (this.#labels.program.late.length > 0) this.#labels.settle(pid, []);
   }
 
   listen(event: ListenEvent): void {
@@ -27,6 +26,6 @@ export class LateClauses {
       address: addressText(event.addr) || '::',
     });
     this.#listening.set(event.tgid, sockets);
-    this.#labels.settle(event.tgid, 'listen', sockets);
+    this.#labels.settle(event.tgid, sockets);
   }
 }

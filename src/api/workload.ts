@@ -68,7 +68,7 @@ const Spec = {
   description: v.optional(v.pipe(v.string(), v.maxLength(1024, 'must have at most 1024 characters'))),
   /** -1000 to 1000; before all but spoofability where several workloads match. */
   priority: v.optional(v.pipe(v.number(), v.integer('must be an integer'))),
-  /** `none` = what a process of it execs has the label only by an own match. */
+  /** `none` = the label ends at the process that matches: its children have it only by an own match. */
   inherit: v.optional(oneOf(['subtree', 'none'])),
 };
 

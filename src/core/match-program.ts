@@ -47,7 +47,7 @@ export interface ProgramClause {
   /** Resolved paths, sorted; absent = any program, script or not. */
   readonly scripts?: readonly string[];
   readonly env: readonly ArgPattern[];
-  /** `none`: what the process execs has the label only if it meets a clause itself; a fork is still the same program. */
+  /** `none`: the process that met the clause has the label, its children have not. */
   readonly inherit: 'subtree' | 'none';
   /** Empty in `late` when the patterns need more than one star: then only `source` tells. */
   readonly cgroups: readonly (Affix & { readonly on: 'path' | 'unit' })[];

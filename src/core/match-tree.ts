@@ -15,7 +15,8 @@ export interface TreeDecision extends Decision {
 /**
  * Labels of processes that ran before anybody watched (start of the agent, a new registration): parents first, each
  * handing on its label as fork does, except that a gateway does not hand on one that it gained itself.
- * A label with `inherit: none` is handed on to a fork alone: a child of the same executable and script.
+ * A label with `inherit: none` is not handed on; a child of the same executable and script counts as a fork, unless the
+ * kernel saw its exec.
  * What cannot be seen afterwards, a parent that is gone, hands on nothing.
  */
 export function decideTree(
@@ -33,8 +34,11 @@ export function decideTree(
     open.add(process.pid);
     const parent = open.has(process.ppid) ? undefined : byPid.get(process.ppid);
     const from = parent && decide(parent);
-    const inherited = parent && from && handedOn(from, parent, process, isGateway);
-    const own = decideProcess(program, inherited ? { ...process, inherited } : process);
+    const inherited = parent && from && handedOn(from, parent, isGateway);
+    let own = decideProcess(program, inherited ? { ...process, inherited } : process);
+    // Then it has what its cgroup gives it, as at fork in the kernel.
+    if (parent && from && isMereFork(own, process, from, parent))
+      own = decideProcess(program, { args: [], uid: -1, cgroup: process.cgroup });
     const decision = { ...own, gainedBy: own.origin === 'inherited' && from ? from.gainedBy : process.pid };
     open.delete(process.pid);
     decided.set(process.pid, decision);
@@ -47,17 +51,18 @@ export function decideTree(
 function handedOn(
   decision: Decision,
   parent: TreeProcess,
-  child: TreeProcess,
   isGateway: (exe: string) => boolean,
 ): InheritedLabel | undefined {
   const { clause, origin, gainedIn } = decision;
   if (clause === undefined || origin === 'listen') return undefined;
-  if (clause.inherit === 'none' && !isSameProgram(parent, child)) return undefined;
-  if (origin !== 'inherited') return isGateway(parent.exe ?? '') ? undefined : { rank: clause.rank, gainedIn, origin };
-  return { rank: clause.rank, gainedIn, origin: 'exec' };
+  if (origin === 'inherited') return { rank: clause.rank, gainedIn, origin: 'exec' };
+  if (clause.inherit === 'none' || isGateway(parent.exe ?? '')) return undefined;
+  return { rank: clause.rank, gainedIn, origin };
 }
 
-/** As far as can be seen afterwards: a fork that did not exec. */
-function isSameProgram(a: TreeProcess, b: TreeProcess): boolean {
-  return a.exe === b.exe && a.script === b.script;
+/** Does the child meet a clause that ends at its parent only because it is a fork of it, as far as can be seen? */
+function isMereFork(own: Decision, child: TreeProcess, from: Decision, parent: TreeProcess): boolean {
+  const { clause } = own;
+  if (clause?.inherit !== 'none' || own.origin !== 'exec' || from.clause !== clause) return false;
+  return child.metAtExec !== clause.rank && child.exe === parent.exe && child.script === parent.script;
 }

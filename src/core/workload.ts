@@ -45,7 +45,7 @@ export interface Workload {
   readonly hosts?: HostSelector;
   /** Before all but spoofability in the order of clauses; 0 unless said. */
   readonly priority?: number;
-  /** `none`: what a process of it execs has the label only by an own match. `subtree` unless said. */
+  /** `none`: not for the children of a process that matches. `subtree` unless said. */
   readonly inherit?: 'subtree' | 'none';
 }
 

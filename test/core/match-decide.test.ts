@@ -483,26 +483,33 @@ test('Oracle instances of one file and user are told apart by env, a worker by i
   assert.is(who({ exe: JAVA, user: 'kafka', args: ['java', '-cp', '/opt/kafka.Kafka.jar'] }), undefined);
 });
 
-test('with inherit none a fork keeps the label, what it execs does not', () => {
-  const workloads = registered({ 'n/a': { process: { exe: '/bin/a', user: 'app' } } });
+test('with inherit none no child has the label, but by an own exec', () => {
+  const workloads = registered({
+    'n/a': { process: { exe: '/bin/a', user: 'app' } },
+    'n/unit': { systemdUnit: 'x.service' },
+  });
   const compiled = compileMatch(
-    workloads.map((workload) => ({ ...workload, inherit: 'none' as const })),
+    workloads.map((workload) => (workload.name === 'a' ? { ...workload, inherit: 'none' as const } : workload)),
     FACTS,
   );
   const app = UIDS.get('app')!;
+  const a = { exe: '/bin/a', args: [], uid: app, cgroup: '/' };
   const decided = decideTree(
     compiled,
     [
-      { pid: 1, ppid: 0, exe: '/bin/a', args: [], uid: app, cgroup: '/' },
-      { pid: 2, ppid: 1, exe: '/bin/a', args: [], uid: 0, cgroup: '/' },
-      { pid: 3, ppid: 2, exe: '/bin/b', args: [], uid: app, cgroup: '/' },
-      { pid: 4, ppid: 3, exe: '/bin/a', args: [], uid: 0, cgroup: '/' },
+      { ...a, pid: 1, ppid: 0 },
+      { ...a, pid: 2, ppid: 1 },
+      { ...a, pid: 3, ppid: 1, exe: '/bin/b' },
+      { ...a, pid: 4, ppid: 3 },
+      { ...a, pid: 5, ppid: 1, metAtExec: rankOf(compiled, 'n/a') },
+      { ...a, pid: 6, ppid: 1, uid: 0 },
+      { ...a, pid: 7, ppid: 1, cgroup: '/system.slice/x.service' },
     ],
     () => false,
   );
   assert.equal(
-    [1, 2, 3, 4].map((pid) => decided.get(pid)!.clause?.workload),
-    ['n/a', 'n/a', undefined, undefined],
+    [1, 2, 3, 4, 5, 6, 7].map((pid) => decided.get(pid)!.clause?.workload),
+    ['n/a', undefined, undefined, 'n/a', 'n/a', undefined, 'n/unit'],
   );
 });
 

@@ -1,4 +1,4 @@
-/** What user space decides: script and argsRegex; and a label that ends at exec. */
+/** What user space decides: script and argsRegex; and a label that children do not have. */
 import type { ChildProcess } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -82,7 +82,7 @@ test('a regular expression over the arguments names a process', async () => {
   );
 });
 
-test('with inherit none what the process execs is somebody else', async () => {
+test('with inherit none the children of a process are somebody else', async () => {
   const parent = script('parent.sh', '#!/bin/sh\nsleep 555 &\nread line\n');
   await postern.workload('late/parent', {
     labels: { app: 'parent' },

@@ -26,7 +26,7 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'address', value: 'CIDR', many: true, summary: 'instead of a match: a peer without an agent' },
   { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp' },
   { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
-  { name: 'inherit', value: 'subtree|none', summary: 'none: what it execs is somebody else' },
+  { name: 'inherit', value: 'subtree|none', summary: 'none: its children are somebody else' },
   { name: 'description', value: 'TEXT', summary: 'for people' },
 ];
 
