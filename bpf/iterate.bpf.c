@@ -92,6 +92,11 @@ int backfill(struct bpf_iter__task_file *ctx)
 		__u64 id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 		struct cgroup_label *cg = bpf_map_lookup_elem(&cgroup_label, &id);
 
+		/* systemd holds the listener of a socket unit, made in the unit's cgroup */
+		if ((!cg || !cg->identity) && sk->__sk_common.skc_state == (sk->sk_type == SOCK_STREAM ? TCP_LISTEN : TCP_CLOSE)) {
+			id = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+			cg = bpf_map_lookup_elem(&cgroup_label, &id);
+		}
 		if (cg && cg->identity) {
 			l.identity = cg->identity;
 			l.rank = cg->rank;

@@ -151,6 +151,8 @@ const fleet: [row: string, match: Record<string, MatchClause | MatchClause[]>, l
     [
       [{ cgroup: '/system.slice/system-per.slice/per@0-127.0.0.1:7002-127.0.0.1:4242.service' }, 'app/inetd'],
       [{ cgroup: '/system.slice/per.service' }, null],
+      [{ cgroup: '/system.slice/per.socket' }, 'app/inetd'], // where systemd makes the listener
+      [{ cgroup: '/system.slice/paper.socket' }, null],
     ],
   ],
   [

@@ -201,6 +201,8 @@ fact('F6: the listener of a socket unit carries the label of the service that it
     'plain.service': '[Service]\nExecStart=/usr/bin/python3 /srv/inherited.py\n',
     'per.socket': '[Socket]\nListenStream=127.0.0.1:7102\nAccept=yes\n',
     'per@.service': '[Service]\nExecStart=/usr/bin/cat\nStandardInput=socket\n',
+    'late.socket': '[Socket]\nListenStream=127.0.0.1:7103\nAccept=yes\n',
+    'late@.service': '[Service]\nExecStart=/usr/bin/cat\nStandardInput=socket\n',
   };
   const server =
     'import socket\nl = socket.socket(fileno=3)\nwhile True:\n  c, _ = l.accept()\n  c.sendall(c.recv(100))\n';
@@ -208,16 +210,23 @@ fact('F6: the listener of a socket unit carries the label of the service that it
   for (const [name, text] of Object.entries(units)) await machine.write(`/etc/systemd/system/${name}`, text);
   await register('plain', { systemdUnit: 'plain.service' });
   await register('per', { systemdUnit: 'per@*.service' });
-  await machine.must('systemctl daemon-reload && systemctl start plain.socket per.socket');
-  for (const [number, workload] of [
-    [7101, 'shop/plain'],
-    [7102, 'shop/per'],
-  ] as const) {
-    const ask = `exec 3<>/dev/tcp/127.0.0.1/${number} && echo hello >&3 && head -n 1 <&3`;
-    assert.is(await machine.must(ask), 'hello\n');
-    const flow = await postern.flow(`event=connect&port=${number}`, () => true);
-    assert.is(flow.destination.workload, workload);
-  }
+  await machine.must('systemctl daemon-reload && systemctl start plain.socket per.socket late.socket');
+  const ask = async (number: number, workload: string, count: number) => {
+    const talk = `exec 3<>/dev/tcp/127.0.0.1/${number} && echo hello >&3 && head -n 1 <&3`;
+    assert.is(await machine.must(talk), 'hello\n');
+    const query = `/v1/flows?event=connect&port=${number}&limit=10`;
+    let flows: any[] = [];
+    await until(`connection ${count} to ${number}`, async () => {
+      flows = (await postern.api('GET', query)).body.items;
+      return flows.length === count;
+    });
+    for (const { destination } of flows) assert.is(destination.workload, workload);
+  };
+  await ask(7101, 'shop/plain', 1);
+  await ask(7102, 'shop/per', 1);
+  await register('late', { systemdUnit: 'late@*.service' });
+  await ask(7103, 'shop/late', 1); // its socket is older than the registration
+  await ask(7102, 'shop/per', 2);
 });
 
 fact('F7: a login is never sshd: ssh.service is the listener, the session is who logged in', async () => {
