@@ -32,8 +32,8 @@ async function endpointOf(workload: string): Promise<any> {
   // biome-ignore lint/suspicious/noExplicitAny: an answer's body
   let found: any;
   await until(`somebody is ${workload}`, async () => {
-    const { body } = await postern.api('GET', `/v1/endpoints?workload=${workload}`);
-    found = body.items[0];
+    const { body } = await postern.agent('/v1/endpoints');
+    found = body.items.find((endpoint: { workload: string }) => endpoint.workload === workload);
     return found !== undefined;
   });
   return found;
@@ -63,7 +63,7 @@ test('a #! file names its process, before and after the registration, and anothe
   assert.equal([first.why.grade, first.processes.length, first.processes[0].pid], ['late', 1, before.pid]);
   const after = launch('sh', worker);
   await until('the second one is named too', async () => {
-    const answer = await postern.api('GET', '/v1/endpoints?workload=late/worker');
+    const answer = await postern.agent('/v1/endpoints');
     return answer.body.items.some(({ processes }: { processes: { pid: number }[] }) => processes[0]?.pid === after.pid);
   });
 });
