@@ -15,12 +15,11 @@ const PACKAGES = [
  * executable as on any host. `missing`: why there is none here.
  */
 export function debianTree(): { path: string } | { missing: string } {
-  if (!existsSync(TREE)) {
-    const missing = build();
-    if (missing !== undefined) return { missing: `package: debootstrap: ${missing}` };
-  }
-  if (statSync(TREE).dev !== statSync('/').dev)
+  mkdirSync(CACHE, { recursive: true });
+  if (statSync(CACHE).dev !== statSync('/').dev)
     return { missing: `package: debootstrap: ${CACHE} is not on the root file system; set POSTERN_TEST_CACHE` };
+  const missing = existsSync(TREE) ? undefined : build();
+  if (missing !== undefined) return { missing: `package: debootstrap: ${missing}` };
   return { path: TREE };
 }
 
@@ -28,7 +27,6 @@ function build(): string | undefined {
   if (spawnSync('debootstrap', ['--version']).error !== undefined)
     spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'debootstrap'], { timeout: 120_000 });
   const partial = `${TREE}.${process.pid}`;
-  mkdirSync(CACHE, { recursive: true });
   // In namespaces of its own: what it mounts and starts ends with it, also when it runs out of time.
   const alone = ['--mount', '--pid', '--fork', '--kill-child'];
   const words = ['debootstrap', '--variant=minbase', `--include=${PACKAGES.join(',')}`, 'bookworm', partial];
