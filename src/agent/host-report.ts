@@ -17,6 +17,8 @@ import type { AgentOptions } from './options.ts';
 import { scanProcesses } from './process-scan.ts';
 import type { UserNames } from './user-names.ts';
 
+/** A report counts map entries at most this often. */
+const COUNT_MS = 10_000;
 /** Maps whose fill level a person wants to see. */
 const SHOWN_MAPS = [
   'ident_cfg',
@@ -53,6 +55,7 @@ export class HostReports {
   readonly #sources: ReportSources;
   readonly #features: Record<string, unknown> = { ...features() };
   #os: string | undefined;
+  #counted: { readonly at: number; readonly maps: HostReport['maps'] } | undefined;
 
   constructor(sources: ReportSources) {
     this.#sources = sources;
@@ -75,7 +78,7 @@ export class HostReports {
       features: this.#features,
       addresses: netns.hostAddresses(),
       labels: { ...options.hostLabels },
-      maps: this.maps(),
+      maps: this.#mapsOfLate(),
       counters: readCounters(kernel.maps),
       endpoints: looked.endpoints,
       discover: looked.discover,
@@ -90,6 +93,13 @@ export class HostReports {
       entries: maps[name].count(),
       maxEntries: maps[name].maxEntries,
     }));
+  }
+
+  /** Counting walks the maps, which takes tens of milliseconds at size: a report says what was counted some seconds ago. */
+  #mapsOfLate(): HostReport['maps'] {
+    if (this.#counted === undefined || performance.now() - this.#counted.at > COUNT_MS)
+      this.#counted = { at: performance.now(), maps: this.maps() };
+    return this.#counted.maps;
   }
 
   #look(): { endpoints: Endpoint[]; discover: HostReport['discover'] } {

@@ -16,6 +16,7 @@ import { type DesiredState, policyKey } from './desired-state.ts';
 export class PolicyWorld {
   #parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
   #identities = new WeakMap<WireIdentity, Identity>();
+  #prefixes: { readonly texts: readonly string[]; readonly cidrs: World['cidrs'] } = { texts: [], cidrs: [] };
 
   /** Throws when a document is not one that this agent understands: the whole revision is refused then. */
   of(state: DesiredState): World {
@@ -28,11 +29,19 @@ export class PolicyWorld {
     const policies = [...parsed.values()].map(({ policy }) => policy);
     return {
       identities: [...state.identities.values()].map((wire) => this.#identity(wire)),
-      cidrs: numberPrefixes(cidrPrefixes(policies)),
+      cidrs: this.#numbered(cidrPrefixes(policies)),
       policies,
       namespaces: Object.fromEntries(state.namespaces),
       clusterName: state.clusterName,
     };
+  }
+
+  /** The same prefixes again are the same objects again. */
+  #numbered(prefixes: readonly string[]): World['cidrs'] {
+    const { texts } = this.#prefixes;
+    if (texts.length !== prefixes.length || prefixes.some((text, i) => text !== texts[i]))
+      this.#prefixes = { texts: prefixes, cidrs: numberPrefixes(prefixes) };
+    return this.#prefixes.cidrs;
   }
 
   #identity(wire: WireIdentity): Identity {

@@ -26,13 +26,22 @@ export function policiesOf(world: World): ReadonlyMap<string, Policy> {
 export function identitiesOf(world: World): ReadonlyMap<IdentityId, Identity> {
   const identities = new Map(RESERVED_IDENTITIES.map((identity) => [identity.id, identity]));
   for (const identity of world.identities) identities.set(identity.id, withNamespaceLabels(identity, world.namespaces));
-  for (const { id, prefix } of world.cidrs) identities.set(id, cidrIdentity(id, prefix));
+  for (const cidr of world.cidrs) identities.set(cidr.id, cidrIdentity(cidr));
   return identities;
 }
 
-export function cidrIdentity(id: IdentityId, prefix: string): Identity {
-  const world = parsePrefix(prefix)?.family === 6 ? 'reserved:world-ipv6' : 'reserved:world-ipv4';
-  return { id, labels: [`cidr:${prefix}`, world] };
+/** Who brings the same object again gets the same identity: there may be many thousand prefixes. */
+const outside = new WeakMap<World['cidrs'][number], Identity>();
+
+function cidrIdentity(cidr: World['cidrs'][number]): Identity {
+  let identity = outside.get(cidr);
+  if (identity === undefined) {
+    const { id, prefix } = cidr;
+    const world = parsePrefix(prefix)?.family === 6 ? 'reserved:world-ipv6' : 'reserved:world-ipv4';
+    identity = { id, labels: [`cidr:${prefix}`, world] };
+    outside.set(cidr, identity);
+  }
+  return identity;
 }
 
 /** Who comes again unchanged, in an unchanged namespace, is not labelled again. */

@@ -19,6 +19,8 @@ export class AddressSlots {
   #content = new Map<string, number>();
   readonly #readBy: () => Iterable<number>;
   #active: number;
+  /** What #content was made from; empty = not known. */
+  #wanted: readonly AddressIdentity[] = [];
   #idleHolds = true;
 
   /** @param readBy slots that identities read now */
@@ -42,9 +44,13 @@ export class AddressSlots {
 
   /** Fills a free slot if `wanted` differs. Returns the slot to flip to, or undefined when nothing changes. */
   prepare(wanted: readonly AddressIdentity[]): number | undefined {
+    if (isSame(wanted, this.#wanted)) return undefined;
     const entries = wanted.map(toEntry);
-    if (entries.length === this.#content.size && entries.every((e) => this.#content.get(e.text) === e.identity))
+    if (entries.length === this.#content.size && entries.every((e) => this.#content.get(e.text) === e.identity)) {
+      this.#wanted = wanted;
       return undefined;
+    }
+    this.#wanted = [];
     this.sweep();
     const used = this.#used();
     const idle = SLOTS.find((slot) => !used.has(slot))!;
@@ -59,6 +65,7 @@ export class AddressSlots {
         .map((e) => [{ prefixlen: e.prefixlen, slot: idle, addr: e.addr, pad }, e.identity] as const),
     );
     this.#content = new Map(entries.map((e) => [e.text, e.identity]));
+    this.#wanted = wanted;
     return idle;
   }
 
@@ -89,6 +96,14 @@ interface Entry {
   readonly prefixlen: number;
   readonly addr: Uint8Array;
   readonly identity: number;
+}
+
+function isSame(a: readonly AddressIdentity[], b: readonly AddressIdentity[]): boolean {
+  return (
+    a.length > 0 &&
+    a.length === b.length &&
+    a.every((e, i) => e.prefix === b[i]!.prefix && e.identity === b[i]!.identity)
+  );
 }
 
 /** Single addresses go to the hash, which is several times faster at size. */

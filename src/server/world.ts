@@ -10,15 +10,15 @@ import { policyOf, type State, type StoredIdentity } from './state.ts';
 
 /** Numbers prefixes like an agent does, for itself: each prefix keeps the number that it once got. */
 export class PrefixNumbers {
-  readonly #numbers = new Map<string, number>();
+  readonly #numbered = new Map<string, World['cidrs'][number]>();
 
-  get(prefix: string): number {
-    let number = this.#numbers.get(prefix);
-    if (number === undefined) {
-      number = this.#numbers.size + 1;
-      this.#numbers.set(prefix, number);
+  get(prefix: string): World['cidrs'][number] {
+    let numbered = this.#numbered.get(prefix);
+    if (numbered === undefined) {
+      numbered = { id: localIdentity(this.#numbered.size + 1), prefix };
+      this.#numbered.set(prefix, numbered);
     }
-    return number;
+    return numbered;
   }
 }
 
@@ -26,7 +26,7 @@ export function toWorld(state: State, numbers: PrefixNumbers): World {
   const policies = [...state.policies.values()].map(policyOf).filter((policy) => policy !== undefined);
   return {
     identities: [...state.identities.values()].filter(({ workloads }) => workloads.length > 0).map(toCoreIdentity),
-    cidrs: prefixesOf(policies).map((prefix) => ({ id: localIdentity(numbers.get(prefix)), prefix })),
+    cidrs: prefixesOf(policies).map((prefix) => numbers.get(prefix)),
     policies,
     namespaces: namespacesOf(state),
     clusterName: CLUSTER_NAME,
