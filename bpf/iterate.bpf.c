@@ -136,8 +136,8 @@ int backfill(struct bpf_iter__task_file *ctx)
 			sock_remote(sk, (struct addr *)info->peer);
 			info->peer_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 		}
-		if (p && (p->flags & PROC_FAILSAFE) && port == 68) /* the DHCP client's */
-			info->flags |= SK_FAILSAFE;
+		if (protocol == IPPROTO_UDP)
+			sk_dhcp_client(info, port);
 	} else if (type == SOCK_STREAM && state == TCP_ESTABLISHED && (info->flags & SK_OLD)) {
 		/* second round: who listens is known */
 		if (connection_side(info, sk, &a, port)) {

@@ -68,6 +68,18 @@ static __always_inline void sk_label(struct sk_info *info, const struct label *l
 		info->flags |= SK_FAILSAFE;
 }
 
+/* The host's DHCP client: without its lease no policy matters. */
+static __always_inline void sk_dhcp_client(struct sk_info *info, __u16 port)
+{
+	struct proc *p;
+
+	if (port != 68 && port != 546)
+		return;
+	p = bpf_map_lookup_elem(&proc, &info->tgid);
+	if (p && (p->flags & PROC_FAILSAFE))
+		info->flags |= SK_FAILSAFE;
+}
+
 /* A registered port names the socket that listens on it, when nothing stronger does. */
 static __always_inline void sk_label_listen(struct sk_info *info, const struct addr *a, __u8 protocol, __u16 port)
 {

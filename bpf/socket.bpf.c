@@ -150,6 +150,8 @@ static __always_inline int on_post_bind(struct bpf_sock *sk, struct addr *a)
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 	if (!info)
 		return 1;
+	if (sk->protocol == IPPROTO_UDP)
+		sk_dhcp_client(info, port);
 	sk_label_listen(info, a, sk->protocol, port);
 	local_add(info, a, sk->protocol, port);
 	listen_report(info, a, sk->protocol, port);

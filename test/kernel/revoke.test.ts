@@ -9,7 +9,7 @@ import { NetworkNamespaces } from '../../src/agent/network-namespaces.ts';
 import { readCounters } from '../../src/datapath/counters.ts';
 import { MatchApplier } from '../../src/datapath/match-applier.ts';
 import { program } from '../core/match-world.ts';
-import { serve } from '../e2e/run-in.ts';
+import { run, serve } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { DENIED, FREE, FRIEND, FRIENDS, HOME, type Lab, openLab } from './lab.ts';
 
@@ -98,6 +98,32 @@ test('what a failsafe program accepts is ahead of policy: it lives on, and can c
   await until('the peer was told', async () => (await state(lost)).reset === 1);
   assert.is((await state(kept)).alive, 1);
   assert.is((await state(await hold(1, HOME[4], 7204, DENIED[4]))).alive, 1);
+});
+
+test('the DHCP client hears its server whatever policy says, and only on its own port', async () => {
+  const dhcp = `${lab.program('sink')}-dhcp`;
+  copyFileSync(lab.program('sink'), dhcp);
+  new MatchApplier(lab.kernel.maps).apply(program({}), { gateways: [], failsafe: [dhcp] });
+  lab.policy({ 0: 'deny' });
+  const heard = { client: '', other: '' };
+  for (const [who, port] of [
+    ['client', 68],
+    ['other', 7206],
+  ] as const) {
+    const child = await lab.serve([dhcp, String(port)], /READY/, lab.den);
+    held.push(child);
+    child.stdout!.on('data', (text) => {
+      heard[who] += text;
+    });
+  }
+  const say = (port: number) =>
+    run(['bash', '-c', `echo offer > /dev/udp/${HOME[4]}/${port}`], { netns: lab.peer.path });
+  await say(7206);
+  await until('the offer is heard on port 68', async () => {
+    await say(68);
+    return heard.client.includes('UDP offer');
+  });
+  assert.is(heard.other, '');
 });
 
 test('of a thousand connections each one is ended, and of a thousand others none', async () => {
