@@ -24,7 +24,8 @@ import { ProcessTable } from './process-table.ts';
 import { Reporter } from './reporter.ts';
 import { ServerClient } from './server-client.ts';
 import { watchServer } from './server-watch.ts';
-import { readJson, writeFileAtomic } from './state-file.ts';
+import { readJson } from './state-file.ts';
+import { StateSaver } from './state-saver.ts';
 import { createUserNames } from './user-names.ts';
 import { workloadsByIdentity } from './workload-names.ts';
 
@@ -131,6 +132,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     error: (error) => log(`event: ${(error as Error).stack ?? error}`),
   });
 
+  const saver = new StateSaver(
+    join(options.stateDir, STATE_FILE),
+    () => toSnapshot(enforcement.applied),
+    (problem) => {
+      if (problem === undefined) problems.delete('state');
+      else problems.set('state', `state on disk is old: ${problem}`);
+      if (problem !== undefined) log(problems.get('state')!);
+    },
+  );
   const apply = (state: DesiredState): void => {
     wanted = state;
     try {
@@ -144,13 +154,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       );
       log(problems.get('policy')!);
     }
-    try {
-      writeFileAtomic(join(options.stateDir, STATE_FILE), JSON.stringify(toSnapshot(enforcement.applied)));
-      problems.delete('state');
-    } catch (error) {
-      problems.set('state', `state on disk is old: ${(error as Error).message}`);
-      log(problems.get('state')!);
-    }
+    saver.soon();
     reporter.soon();
   };
   const api = await startLocalApi(join(options.runDir, 'agent.sock'), { reports, enforcement, flows: flowLog });
@@ -190,6 +194,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       reporter.stop();
       queue.stop();
       enforcement.stop();
+      saver.flush();
       ring.close();
       await api.close();
       kernel.close();

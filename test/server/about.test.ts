@@ -38,7 +38,8 @@ test('OpenAPI 3.1 describes every path, with schemas', async () => {
   }
   const put = body.paths['/v1/workloads/{namespace}/{name}'].put;
   const schema = put.requestBody.content['application/json'].schema;
-  assert.equal(schema.required, ['labels', 'match']);
+  assert.equal(schema.required, ['labels'], 'match, or addresses instead');
+  assert.ok(schema.properties.addresses);
   assert.is(schema.additionalProperties, false);
   assert.ok(schema.properties.match.anyOf.length === 2);
   assert.ok(put.responses[422].content['application/problem+json']);

@@ -1,0 +1,39 @@
+import type { Snapshot } from '../api/agent-stream.ts';
+import { writeFileAtomic } from './state-file.ts';
+
+/** Changes within this time go to the disk together: a burst of revisions must not wait for a sync each. */
+const SOON_MS = 100;
+
+/**
+ * Keeps the applied state on disk. What a crash within SOON_MS loses is in the kernel's pins and in the control plane; only a
+ * reboot in that moment, with the control plane away, would begin one burst earlier.
+ */
+export class StateSaver {
+  readonly #path: string;
+  readonly #state: () => Snapshot;
+  readonly #onResult: (problem: string | undefined) => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(path: string, state: () => Snapshot, onResult: (problem: string | undefined) => void) {
+    this.#path = path;
+    this.#state = state;
+    this.#onResult = onResult;
+  }
+
+  soon(): void {
+    this.#timer ??= setTimeout(() => this.flush(), SOON_MS);
+  }
+
+  /** Now, if something waits. */
+  flush(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      writeFileAtomic(this.#path, JSON.stringify(this.#state()));
+      this.#onResult(undefined);
+    } catch (error) {
+      this.#onResult((error as Error).message);
+    }
+  }
+}
