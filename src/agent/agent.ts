@@ -31,6 +31,8 @@ import { workloadsByIdentity } from './workload-names.ts';
 
 const STATE_FILE = 'agent-state.json';
 const LOOK_MS = 2_000;
+/** Every so many looks, users and files behind the match clauses are read again: with many clauses that takes time. */
+const MATCH_LOOKS = 5;
 
 export interface RunningAgent {
   readonly enforcement: Enforcement;
@@ -169,10 +171,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   });
 
   let lostBefore = readCounters(kernel.maps).eventLost;
+  let looks = 0;
   const look = setInterval(() => {
     try {
       netns.refresh();
-      enforcement.refreshMatches();
+      if (++looks % MATCH_LOOKS === 0) enforcement.refreshMatches();
       const { eventLost } = readCounters(kernel.maps);
       queue.lost(eventLost - lostBefore);
       lostBefore = eventLost;
@@ -194,7 +197,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       reporter.stop();
       queue.stop();
       enforcement.stop();
-      saver.flush();
+      await saver.flush();
       ring.close();
       await api.close();
       kernel.close();

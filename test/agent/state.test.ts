@@ -49,12 +49,12 @@ test('a delta deletes first and puts then, and leaves the state before as it was
   assert.is(after.policies, before.policies, 'what did not change is the same object');
 });
 
-test('a state file is replaced whole, and a missing one is no error', () => {
+test('a state file is replaced whole, and a missing one is no error', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'postern-state-'));
   try {
     assert.is(readJson(folder, 'state.json'), undefined);
-    writeFileAtomic(join(folder, 'state.json'), '{"a":1}');
-    writeFileAtomic(join(folder, 'state.json'), '{"a":2}');
+    await writeFileAtomic(join(folder, 'state.json'), '{"a":1}');
+    await writeFileAtomic(join(folder, 'state.json'), '{"a":2}');
     assert.equal(readJson(folder, 'state.json'), { a: 2 });
   } finally {
     rmSync(folder, { recursive: true });
@@ -72,13 +72,14 @@ test('a damaged state file is named, not guessed at', () => {
 });
 
 if (process.getuid?.() === 0)
-  test('a full disk leaves the old state file as it was', () => {
+  test('a full disk leaves the old state file as it was', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'postern-state-'));
     assert.is(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder]).status, 0);
     try {
       const path = join(folder, 'state.json');
-      writeFileAtomic(path, '{"a":1}');
-      assert.throws(() => writeFileAtomic(path, JSON.stringify('x'.repeat(1 << 20))), /ENOSPC/);
+      await writeFileAtomic(path, '{"a":1}');
+      const refused = await writeFileAtomic(path, JSON.stringify('x'.repeat(1 << 20))).catch((error) => error);
+      assert.is(refused?.code, 'ENOSPC');
       assert.is(readFileSync(path, 'utf8'), '{"a":1}');
     } finally {
       spawnSync('umount', [folder]);
