@@ -1,6 +1,7 @@
 import type { WireIdentity, WirePolicy } from '../api/agent-stream.ts';
 import { canonicalPrefix } from '../core/cidr.ts';
-import { cidrPrefixes, type World } from '../core/compile.ts';
+import { cidrPrefixes, policyPrefixes } from '../core/cidr-prefixes.ts';
+import type { World } from '../core/compile.ts';
 import {
   type Identity,
   type IdentityId,
@@ -16,7 +17,10 @@ import { type DesiredState, policyKey } from './desired-state.ts';
 export class PolicyWorld {
   #parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
   #identities = new WeakMap<WireIdentity, Identity>();
-  #prefixes: { readonly texts: readonly string[]; readonly cidrs: World['cidrs'] } = { texts: [], cidrs: [] };
+  #prefixes: { readonly lists: readonly (readonly string[])[]; readonly cidrs: World['cidrs'] } = {
+    lists: [],
+    cidrs: [],
+  };
 
   /** Throws when a document is not one that this agent understands: the whole revision is refused then. */
   of(state: DesiredState): World {
@@ -29,18 +33,19 @@ export class PolicyWorld {
     const policies = [...parsed.values()].map(({ policy }) => policy);
     return {
       identities: [...state.identities.values()].map((wire) => this.#identity(wire)),
-      cidrs: this.#numbered(cidrPrefixes(policies)),
+      cidrs: this.#numbered(policies),
       policies,
       namespaces: Object.fromEntries(state.namespaces),
       clusterName: state.clusterName,
     };
   }
 
-  /** The same prefixes again are the same objects again. */
-  #numbered(prefixes: readonly string[]): World['cidrs'] {
-    const { texts } = this.#prefixes;
-    if (texts.length !== prefixes.length || prefixes.some((text, i) => text !== texts[i]))
-      this.#prefixes = { texts: prefixes, cidrs: numberPrefixes(prefixes) };
+  /** The same prefixes again are the same objects again: ten thousand are not sorted and numbered for every change. */
+  #numbered(policies: readonly Policy[]): World['cidrs'] {
+    const before = this.#prefixes.lists;
+    const lists = policies.map(policyPrefixes);
+    const isSame = lists.length === before.length && lists.every((list, i) => sameTexts(list, before[i]!));
+    this.#prefixes = { lists, cidrs: isSame ? this.#prefixes.cidrs : numberPrefixes(cidrPrefixes(policies)) };
     return this.#prefixes.cidrs;
   }
 
@@ -66,6 +71,10 @@ function parse(wire: WirePolicy): Policy {
   if (result.ok) return result.value;
   const { path, message } = result.errors[0]!;
   throw new Error(`${policyKey(wire)} is not understood by this agent: ${path} ${message}`);
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((text, i) => text === b[i]));
 }
 
 /** Local numbers that depend on the prefix alone (a collision moves to the next free one, in the order of the prefixes). */

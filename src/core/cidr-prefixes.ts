@@ -6,9 +6,21 @@ import type { Policy, PolicyRule } from './policy-rule.ts';
  * out: they are the identities world-ipv4 and world-ipv6.
  */
 export function cidrPrefixes(policies: readonly Policy[]): string[] {
-  const prefixes = new Set(policies.flatMap((policy) => policy.rules.flatMap(prefixesOf)));
+  const prefixes = new Set(policies.flatMap(policyPrefixes));
   return [...prefixes].filter((prefix) => !prefix.endsWith('/0')).sort();
 }
+
+/** Those of one policy, unsorted; the same policy gives the same array. */
+export function policyPrefixes(policy: Policy): readonly string[] {
+  let found = known.get(policy);
+  if (found === undefined) {
+    found = policy.rules.flatMap(prefixesOf);
+    known.set(policy, found);
+  }
+  return found;
+}
+
+const known = new WeakMap<Policy, readonly string[]>();
 
 function prefixesOf(rule: PolicyRule): string[] {
   return (rule.peers ?? []).flatMap((peer) => (peer.type === 'cidr' ? [peer.prefix, ...peer.except] : []));

@@ -51,6 +51,8 @@ export class PolicyApplier {
   readonly #active = new Map<number, { cfg: IdentCfg; entries: Map<string, L3Val> }>();
   readonly #stale: L3Key[] = [];
   readonly #l4 = new Set<number>();
+  /** Active entries that refer to a table. */
+  readonly #uses = new Map<number, number>();
   #generation = 0;
 
   constructor(maps: DatapathMaps, rules: RuleTable) {
@@ -67,6 +69,7 @@ export class PolicyApplier {
       else this.#stale.push(key);
     }
     for (const key of maps.policy_l4.keys()) this.#l4.add(key.table);
+    for (const { entries } of this.#active.values()) this.#count(entries.values(), 1);
   }
 
   /** Identities that the kernel enforces now, also those of an earlier run of the agent. */
@@ -93,9 +96,7 @@ export class PolicyApplier {
   sweep(): void {
     if (this.#stale.length > 0) this.#maps.policy_l3.deleteBatch(this.#stale.splice(0));
     this.#addresses.sweep();
-    const used = new Set<number>();
-    for (const { entries } of this.#active.values()) for (const value of entries.values()) used.add(value.table);
-    const unused = [...this.#l4].filter((table) => !used.has(table));
+    const unused = [...this.#l4].filter((table) => (this.#uses.get(table) ?? 0) === 0);
     if (unused.length === 0) return;
     const gone = new Set(unused);
     const foreign = unused.some((table) => this.#tables.entries(table).length === 0); // of an earlier run
@@ -104,6 +105,10 @@ export class PolicyApplier {
       : unused.flatMap((table) => this.#tables.entries(table).map(([key]) => key));
     this.#maps.policy_l4.deleteBatch(keys);
     for (const table of unused) this.#l4.delete(table);
+  }
+
+  #count(values: Iterable<L3Val>, by: 1 | -1): void {
+    for (const { table } of values) if (table !== 0) this.#uses.set(table, (this.#uses.get(table) ?? 0) + by);
   }
 
   #plan(id: number, compiled: CompiledIdentity | undefined): Plan | undefined {
@@ -167,8 +172,10 @@ export class PolicyApplier {
       this.#maps.ident_cfg.set(plan.id, before.cfg);
       return;
     }
-    if (before !== undefined)
+    if (before !== undefined) {
+      this.#count(before.entries.values(), -1);
       for (const text of before.entries.keys()) this.#stale.push(entryKey(plan.id, before.cfg.slot, text));
+    }
     if (plan.entries === undefined) {
       const gone = { gen: generation, slot: 0, ip_slot: 0, flags: 0, pad: 0 };
       this.#maps.ident_cfg.set(GENERATION_KEY, gone);
@@ -179,6 +186,7 @@ export class PolicyApplier {
     const cfg: IdentCfg = { gen: generation, slot: plan.slot ?? 0, ip_slot: ipSlot, flags: plan.flags, pad: 0 };
     this.#maps.ident_cfg.set(plan.id, cfg);
     const entries = new Map([...plan.entries].map(([text, [, value]]) => [text, value]));
+    this.#count(entries.values(), 1);
     this.#active.set(plan.id, { cfg, entries });
   }
 }
