@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * event.h: what goes up to the agent. The agent drains by a timer; only denials and a filling ring wake it (a wake-up
- * per event costs a quarter of the connection rate). A full ring loses the event and counts it.
+ * event.h: what goes up to the agent. The agent drains by a timer; only a filling ring wakes it (a wake-up per event costs a
+ * quarter of the connection rate). A full ring loses the event and counts it.
  */
 #ifndef POSTERN_EVENT_H
 #define POSTERN_EVENT_H
