@@ -9,7 +9,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
-import { DEN, DENIED, FRIEND, FRIENDS, type Frame, type Lab, openLab } from './lab.ts';
+import { skip } from '../skip.ts';
+import { hasKernelOption } from './kernel-config.ts';
+import { DEN, DENIED, FRIEND, FRIENDS, type Frame, type Lab, NOBODY, openLab } from './lab.ts';
 
 const test = suite('bypass: egress');
 let lab: Lab;
@@ -32,6 +34,11 @@ const tries: readonly (readonly [mode: string, families: readonly (4 | 6)[]])[] 
   ['udplite', [4, 6]],
   ['rthdr-tcp', [6]],
   ['rthdr-udp', [6]],
+  ['mobile-tcp', [6]],
+  ['mobile-udp', [6]],
+  ['flowlabel', [6]],
+  ['corked', [4, 6]],
+  ['gso', [4, 6]],
   ['cmsg', [4, 6]],
   ['family0', [4]],
   ['mapped-tcp', [4]],
@@ -50,13 +57,17 @@ const tries: readonly (readonly [mode: string, families: readonly (4 | 6)[]])[] 
 
 for (const [mode, families] of tries)
   for (const family of families)
-    test(`${mode} over IPv${family} does not reach a denied peer`, async () => {
-      const argv = [lab.program('egress'), mode, DENIED[family], FRIENDS[family], `TAG-${mode}`];
-      lab.policy(undefined);
-      assert.ok(reached(await lab.attack(argv), DENIED[family]), 'without a policy it arrives');
-      lab.enforce();
-      assert.equal((await lab.attack(argv)).filter(to(DENIED[family])), []);
-    });
+    if (isMobile(mode) && !hasKernelOption('IPV6_MIP6'))
+      skip(test, `${mode} does not reach a denied peer`, 'kernel: CONFIG_IPV6_MIP6 (type 2 routing header) is off');
+    else
+      for (const uid of mode.startsWith('raw') ? [0] : [NOBODY, 0])
+        test(`${mode} over IPv${family} does not reach a denied peer (uid ${uid})`, async () => {
+          const argv = [lab.program('egress'), mode, DENIED[family], FRIENDS[family], `TAG-${mode}`];
+          lab.policy(undefined);
+          assert.ok(reached(await lab.attack(argv, { uid }), DENIED[family]), 'without a policy it arrives');
+          lab.enforce();
+          assert.equal((await lab.attack(argv, { uid })).filter(to(DENIED[family])), []);
+        });
 
 for (const mode of ['tcp', 'mptcp', 'udp', 'ping', 'udplite', 'cmsg', 'connected-sendto', 'sendmmsg', 'raw-icmp'])
   for (const family of [4, 6] as const)
@@ -137,6 +148,10 @@ async function sent(child: ChildProcess): Promise<void> {
   const end = new Promise((resolve) => child.once('close', resolve));
   child.stdin!.end('go\n');
   await end;
+}
+
+function isMobile(mode: string): boolean {
+  return mode.startsWith('mobile') || mode === 'flowlabel';
 }
 
 function to(address: string): (frame: Frame) => boolean {

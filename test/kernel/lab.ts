@@ -1,6 +1,6 @@
 /** A workload "den" in one namespace, a peer with a sniffer in another; policy written straight into the kernel. */
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { CompiledIdentity, PortTable } from '../../src/core/compile.ts';
@@ -8,7 +8,7 @@ import { type IdentityId, localIdentity, workloadIdentity } from '../../src/core
 import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { createNetns, joinNetns, type Netns } from '../e2e/netns.ts';
-import { run, serve, start } from '../e2e/run-in.ts';
+import { type RunOptions, run, serve, start } from '../e2e/run-in.ts';
 import { until } from '../e2e/wait.ts';
 import { type OwnKernel, openKernel } from './own-kernel.ts';
 
@@ -17,6 +17,8 @@ export const DEN = workloadIdentity(300);
 /** Never enforced. */
 export const FREE = workloadIdentity(301);
 export const FRIEND = localIdentity(1);
+/** Runs attacks without privileges. */
+export const NOBODY = 65534;
 /** The workload's end. DENIED and FRIENDS are the peer's addresses; GHOST is an address that nobody has. */
 export const HOME = { 4: '10.98.7.1', 6: 'fd98:7::1' } as const;
 export const DENIED = { 4: '10.98.7.2', 6: 'fd98:7::2' } as const;
@@ -48,7 +50,7 @@ export interface Lab extends OwnKernel {
   /** DEN may talk to FRIENDS. */
   enforce(): void;
   /** Runs a program as the workload, to its end; what arrived at the peer because of it. */
-  attack(argv: readonly string[], cgroup?: string): Promise<Frame[]>;
+  attack(argv: readonly string[], as?: Pick<RunOptions, 'cgroup' | 'uid'>): Promise<Frame[]>;
   /** Runs `act`; what arrived at the peer because of it. */
   watch(act: () => Promise<unknown>): Promise<Frame[]>;
   /** Starts a program in the workload's namespace that goes on until the end of the test. */
@@ -59,6 +61,7 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
   const own = openKernel();
   const name = basename(own.pinDir).replace('postern-test-', 'pt-');
   const folder = mkdtempSync(join(tmpdir(), 'postern-test-'));
+  chmodSync(folder, 0o755); // attackers without privileges run programs from it
   const children: ChildProcess[] = [];
   const netns: Netns[] = [];
   const programs = new Map<string, string>();
@@ -158,7 +161,7 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
       ...own,
       ...{ home, peer, den, free, program, label, policy, watch, destroy },
       enforce: () => policy({ 0: 'deny', [FRIEND]: 'allow' }),
-      attack: (argv, cgroup = den) => watch(() => run(argv, { netns: home.path, cgroup })),
+      attack: (argv, as) => watch(() => run(argv, { netns: home.path, cgroup: den, ...as })),
       serve: (argv, ready, cgroup = den) => keep(argv, ready, { netns: home.path, cgroup }),
     };
   } catch (error) {

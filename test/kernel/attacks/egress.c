@@ -92,6 +92,46 @@ int main(int argc, char **argv)
 			say("connect", tcp_connect(fd, &a, na));
 		else
 			say("sendto", sendto(fd, tag, length, 0, (void *)&a, na));
+	} else if (!strncmp(mode, "mobile", 6)) { /* type 2, mobile IPv6: the packet goes to its address */
+		unsigned char rh[24] = {0, 2, 2, 1};
+
+		memcpy(rh + 8, &((struct sockaddr_in6 *)&d)->sin6_addr, 16);
+		fd = socket(AF_INET6, !strcmp(mode, "mobile-tcp") ? SOCK_STREAM : SOCK_DGRAM, 0);
+		say("setsockopt", setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, rh, sizeof(rh)));
+		if (!strcmp(mode, "mobile-tcp"))
+			say("connect", tcp_connect(fd, &a, na));
+		else
+			say("sendto", sendto(fd, tag, length, 0, (void *)&a, na));
+	} else if (!strcmp(mode, "flowlabel")) { /* a flow label brings options with it, here a routing header */
+		struct {
+			struct in6_flowlabel_req r;
+			struct cmsghdr c;
+			unsigned char rh[24];
+		} f = {.r = {.flr_action = IPV6_FL_A_GET, .flr_share = IPV6_FL_S_EXCL, .flr_flags = IPV6_FL_F_CREATE},
+		       .c = {.cmsg_len = CMSG_LEN(24), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_RTHDR},
+		       .rh = {0, 2, 2, 1}};
+
+		memcpy(&f.r.flr_dst, &((struct sockaddr_in6 *)&a)->sin6_addr, 16);
+		memcpy(f.rh + 8, &((struct sockaddr_in6 *)&d)->sin6_addr, 16);
+		fd = socket(AF_INET6, SOCK_DGRAM, 0);
+		say("setsockopt", setsockopt(fd, IPPROTO_IPV6, IPV6_FLOWLABEL_MGR, &f, sizeof(f)));
+		length = setsockopt(fd, IPPROTO_IPV6, IPV6_FLOWINFO_SEND, &(int){1}, 4), length = strlen(tag);
+		((struct sockaddr_in6 *)&a)->sin6_flowinfo = f.r.flr_label;
+		say("sendto", sendto(fd, tag, length, 0, (void *)&a, na));
+	} else if (!strcmp(mode, "corked")) { /* the first part names A, the last part D */
+		fd = socket(family, SOCK_DGRAM, 0);
+		say("first", sendto(fd, tag, length, MSG_MORE, (void *)&a, na));
+		say("last", sendto(fd, tag, length, 0, (void *)&d, nd));
+		say("again", sendto(fd, tag, length, MSG_MORE, (void *)&d, nd));
+		say("last", sendto(fd, tag, length, 0, (void *)&a, na));
+	} else if (!strcmp(mode, "gso")) { /* one call, many packets */
+		char big[2000];
+
+		for (int i = 0; i < 2000; i++)
+			big[i] = tag[i % length];
+		fd = socket(family, SOCK_DGRAM, 0);
+		say("segment", setsockopt(fd, IPPROTO_UDP, 103, &(int){500}, 4));
+		say("sendto", sendto(fd, big, sizeof(big), 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "cmsg")) { /* connected, with control messages; must pass where DENIED is allowed */
 		char control[CMSG_SPACE(sizeof(int))] = {};
 		struct iovec io = {(void *)tag, length};

@@ -1,0 +1,18 @@
+/** Which options the running kernel was built with, from /proc/config.gz or /boot; nothing known = nothing missing. */
+import { existsSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { gunzipSync } from 'node:zlib';
+
+let text: string | undefined;
+
+/** "IPV6_MIP6": built in or as a module. */
+export function hasKernelOption(name: string): boolean {
+  text ??= read();
+  return text === '' || new RegExp(`^CONFIG_${name}=[ym]$`, 'm').test(text);
+}
+
+function read(): string {
+  if (existsSync('/proc/config.gz')) return gunzipSync(readFileSync('/proc/config.gz')).toString();
+  const boot = `/boot/config-${release()}`;
+  return existsSync(boot) ? readFileSync(boot, 'utf8') : '';
+}
