@@ -164,7 +164,15 @@ struct proc {
 	__u8 origin;
 	__u8 flags;
 	__u8 level; /* depth of the cgroup that gave it, or in which it was gained */
-	__u8 pad[5];
+	__u8 launch; /* enum launch_flag */
+	__u8 pad[4];
+};
+
+/* A unit that starts other people's programs (cron, supervisord) is its main program alone; see process.bpf.c. */
+enum launch_flag {
+	LAUNCH_FRESH = 1,  /* whoever started it placed it in its cgroup, and it has not run a program of its own yet */
+	LAUNCH_JOBS = 2,   /* the main program of its cgroup, one that starts jobs; and its forks */
+	LAUNCH_NOBODY = 4, /* a job: what the cgroup `cgroup` gives is not its name. PROC_PINNED without an identity */
 };
 
 /* CGROUP_INSIDE_UNIT: it or one above is a .service or .scope, so the units below are not the system manager's. */
@@ -209,7 +217,12 @@ struct exe_key {
 
 struct exe_val {
 	__u32 head;  /* clause index + 1 of the first clause indexed by this executable */
-	__u32 flags; /* PROC_GATEWAY, PROC_FAILSAFE */
+	__u32 flags; /* PROC_GATEWAY, PROC_FAILSAFE, enum exe_flag */
+};
+
+enum exe_flag {
+	EXE_JOBS = 256,	    /* starts other people's programs */
+	EXE_EXECUTOR = 512, /* of systemd: becomes what a unit's main program is, and is none itself */
 };
 
 struct arg_key {

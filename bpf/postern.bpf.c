@@ -21,5 +21,7 @@ const enum label_origin *abi_label_origin __attribute__((unused));
 const enum flow_kind *abi_flow_kind __attribute__((unused));
 const enum event_type *abi_event_type __attribute__((unused));
 const enum proc_flag *abi_proc_flag __attribute__((unused));
+const enum launch_flag *abi_launch_flag __attribute__((unused));
+const enum exe_flag *abi_exe_flag __attribute__((unused));
 
 char _license[] SEC("license") = "Dual BSD/GPL";

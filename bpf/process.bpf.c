@@ -10,6 +10,10 @@
  * Who wins (legacy-workloads §3.5): a pin; then an own exec clause against what the process has: against a cgroup
  * label by rank, against an inherited one always, unless only the new claim is spoofable. An inherited label loses to
  * a registered cgroup below the one where it was gained, and beats those at or above it.
+ *
+ * What cron or supervisord starts is not "cron", although it is in that unit's cgroup: the label that the cgroup gives
+ * to a main program which starts jobs ends at the exec of a job (LAUNCH_NOBODY). Main program is only what runs first
+ * after somebody unlabelled placed it there: a workload that runs such a program stays what it is, with all it starts.
  */
 #include "label.h"
 #include "event.h"
@@ -37,9 +41,29 @@ static __always_inline void proc_store(__u32 tgid, struct proc *p)
 		count(COUNT_PROC_FULL);
 }
 
+/* `postern run`; a job without a name carries the flag too, so that its sockets do not ask the cgroup. */
+static __always_inline bool is_pinned(const struct proc *p)
+{
+	return (p->flags & PROC_PINNED) && !(p->launch & LAUNCH_NOBODY);
+}
+
+/* Does the label that the cgroup gives reach this process? */
+static __always_inline bool reaches(const struct cgroup_label *c, const struct proc *p)
+{
+	return c && c->identity && !((p->launch & LAUNCH_NOBODY) && c->gained == p->cgroup);
+}
+
+static __always_inline void somebody(struct proc *p)
+{
+	if (p->launch & LAUNCH_NOBODY)
+		p->flags &= ~PROC_PINNED;
+	p->launch &= ~LAUNCH_NOBODY;
+}
+
 /* The label that the cgroup gives, as an entry of `proc`. */
 static __always_inline void from_cgroup(struct proc *p, const struct cgroup_label *c, __u32 tgid)
 {
+	somebody(p);
 	p->identity = c->identity;
 	p->rank = c->rank;
 	p->clause = c->clause;
@@ -124,13 +148,30 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		next = *now;
 	next.flags &= ~(PROC_GATEWAY | PROC_FAILSAFE | PROC_ARGS_CUT);
 	next.flags |= flags | (exe_flags & PROC_GATEWAY);
+	if (next.origin == ORIGIN_EXEC || next.origin == ORIGIN_BACKFILL)
+		next.origin = ORIGIN_INHERITED; /* from the program before: what this one starts has it too */
+	if (!(exe_flags & EXE_EXECUTOR)) {
+		__u8 main = next.launch & (LAUNCH_FRESH | LAUNCH_JOBS);
+
+		next.launch &= ~(LAUNCH_FRESH | LAUNCH_JOBS);
+		if (main && (exe_flags & EXE_JOBS)) {
+			next.launch |= LAUNCH_JOBS;
+		} else if ((main & LAUNCH_JOBS) && next.origin == ORIGIN_CGROUP) {
+			__u64 refused = next.cgroup;
+
+			unlabel(&next);
+			next.cgroup = refused;
+			next.flags |= PROC_PINNED;
+			next.launch = LAUNCH_NOBODY;
+		}
+	}
 	if ((exe_flags & PROC_FAILSAFE) && m.uid == 0)
 		next.flags |= PROC_FAILSAFE;
 
 	cg = bpf_map_lookup_elem(&cgroup_label, &m.cgroup);
-	if (!next.identity && !(next.flags & PROC_PINNED) && cg && cg->identity)
+	if (!next.identity && !is_pinned(&next) && reaches(cg, &next))
 		from_cgroup(&next, cg, tgid);
-	if (m.rank && !(next.flags & PROC_PINNED)) {
+	if (m.rank && !is_pinned(&next)) {
 		bool spoofable = m.flags & CLAUSE_SPOOFABLE;
 		bool wins = !next.identity ||
 			    (next.origin == ORIGIN_CGROUP ? m.rank > next.rank :
@@ -139,6 +180,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		if (wins) {
 			struct cgroup *own = task_cgroup(task);
 
+			somebody(&next);
 			next.identity = m.identity;
 			next.rank = m.rank;
 			next.clause = m.clause;
@@ -171,10 +213,13 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	p = bpf_map_lookup_elem(&proc, &from);
 	if (p) {
+		bool own = p->gained_by == from && p->origin != ORIGIN_INHERITED;
+
 		next = *p;
 		next.flags &= ~(PROC_SELF | PROC_ARGS_CUT);
-		if ((next.flags & (PROC_GATEWAY | PROC_NO_INHERIT)) && next.identity && next.gained_by == from &&
-		    !(next.flags & PROC_PINNED))
+		next.launch &= ~LAUNCH_FRESH;
+		if (next.identity && !is_pinned(&next) &&
+		    ((next.flags & PROC_NO_INHERIT) ? next.gained_by == from : (next.flags & PROC_GATEWAY) && own))
 			unlabel(&next);
 		else if (next.origin == ORIGIN_EXEC || next.origin == ORIGIN_BACKFILL)
 			next.origin = ORIGIN_INHERITED;
@@ -183,8 +228,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		__u64 id = cgroup_id(task_cgroup(child));
 		struct cgroup_label *c = bpf_map_lookup_elem(&cgroup_label, &id);
 
-		if (c && c->identity)
+		if (!is_pinned(&next) && reaches(c, &next)) {
 			from_cgroup(&next, c, to);
+			if (!p || !p->identity)
+				next.launch |= LAUNCH_FRESH;
+		}
 	}
 	if (next.identity || next.flags)
 		proc_store(to, &next);
@@ -235,17 +283,23 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 	now = bpf_map_lookup_elem(&proc, &tgid);
 	if (now)
 		next = *now;
-	if (next.flags & PROC_PINNED)
+	if (is_pinned(&next))
 		return 0;
 	id = cgroup_id(to);
 	c = bpf_map_lookup_elem(&cgroup_label, &id);
 	if (c && !c->identity)
 		c = NULL;
 	if (!next.identity || next.origin == ORIGIN_CGROUP) {
-		if (c)
+		if (c && !reaches(c, &next))
+			return 0;
+		somebody(&next);
+		if (c) {
 			from_cgroup(&next, c, tgid);
-		else
+			if (!m || !m->identity)
+				next.launch |= LAUNCH_FRESH;
+		} else {
 			unlabel(&next);
+		}
 	} else if (c && (c->level > next.level ? !(c->flags & CGROUP_SPOOFABLE) || (next.flags & PROC_SPOOFABLE) :
 						 (next.flags & PROC_SPOOFABLE) && !(c->flags & CGROUP_SPOOFABLE))) {
 		from_cgroup(&next, c, tgid);

@@ -1,13 +1,14 @@
 import { join, relative } from 'node:path';
-import { DEFAULT_GATEWAYS, FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
+import { DEFAULT_GATEWAYS, EXECUTORS, FAILSAFE_EXECUTABLES, type Gateways, gatewayOf } from '../core/gateways.ts';
+import { isInterpreter } from '../core/interpreter.ts';
 import type { ListeningSocket } from '../core/match-clause.ts';
 import { type Decision, decideProcess, type InheritedLabel } from '../core/match-decide.ts';
 import { clauseNow, type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
-import { decideTree, type TreeDecision } from '../core/match-tree.ts';
+import { decideTree, type TreeDecision, type TreeProcess } from '../core/match-tree.ts';
 import { isUnitName } from '../datapath/cgroup-patterns.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { MatchApplier } from '../datapath/match-applier.ts';
-import { type CgroupLabel, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import { type CgroupLabel, LabelOrigin, LaunchFlag, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import type { CgroupTree } from './cgroup-tree.ts';
 import type { LabelledProcess } from './endpoint.ts';
 import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
@@ -42,13 +43,20 @@ export class Labels {
   readonly #users: UserNames;
   readonly #applier: MatchApplier;
   readonly #scope: string;
-  readonly #gateways = new Set(DEFAULT_GATEWAYS);
+  readonly #gateways: Gateways;
   readonly #failsafe = new Set(FAILSAFE_EXECUTABLES);
   #program: MatchProgram = EMPTY;
   #needsEnv = false;
 
   /** @param scope cgroup below which processes are named, relative to the cgroup2 root; '' = all */
-  constructor(kernel: Kernel, tree: CgroupTree, users: UserNames, scope: string) {
+  constructor(
+    kernel: Kernel,
+    tree: CgroupTree,
+    users: UserNames,
+    scope: string,
+    gateways: Gateways = DEFAULT_GATEWAYS,
+  ) {
+    this.#gateways = gateways;
     this.#kernel = kernel;
     this.#tree = tree;
     this.#users = users;
@@ -62,7 +70,11 @@ export class Labels {
 
   /** The match tables alone: before the tracing programs are attached. Throws RangeError when they do not fit. */
   install(program: MatchProgram): void {
-    this.#applier.apply(program, { gateways: DEFAULT_GATEWAYS, failsafe: FAILSAFE_EXECUTABLES });
+    this.#applier.apply(program, {
+      gateways: this.#gateways.values(),
+      failsafe: FAILSAFE_EXECUTABLES,
+      executors: EXECUTORS,
+    });
     this.#program = program;
     this.#needsEnv = needsEnv(program);
   }
@@ -106,11 +118,19 @@ export class Labels {
     const process = this.#read(pid);
     if (process === undefined || !this.#inScope(process)) return false;
     const old = this.#kernel.maps.proc.get(pid);
-    if (old !== undefined && (old.flags & (ProcFlag.PROC_PINNED | ProcFlag.PROC_SELF)) !== 0) return false;
+    if (old !== undefined && isSettled(old)) return false;
     const from = old?.origin === LabelOrigin.ORIGIN_INHERITED ? this.#applier.clauseOf(old.clause) : undefined;
     const inherited = from === undefined ? undefined : this.#inherited(from, old!);
     const met = this.#metAtExec(pid, (number) => this.#applier.clauseOf(number));
-    const facts = { ...toFacts(process), ...met, listening, ...(inherited === undefined ? {} : { inherited }) };
+    const left = this.#leftBehind(process, (number) => this.#applier.clauseOf(number));
+    const facts = {
+      ...toFacts(process),
+      ...met,
+      ...left,
+      ...this.#refused(old),
+      listening,
+      ...(inherited === undefined ? {} : { inherited }),
+    };
     const decision = decideProcess(this.#program, facts);
     if ((decision.clause?.identity ?? 0) === (old?.identity ?? 0)) return false;
     this.#write(process, decision, pid, old);
@@ -181,20 +201,14 @@ export class Labels {
   #labelProcesses(before: (number: number) => ProgramClause | undefined): boolean {
     const processes = scanProcesses(this.#users, '/proc', this.#needsEnv).filter((process) => this.#inScope(process));
     const alive = new Map(processes.map((process) => [process.pid, process]));
-    const facts = (process: HostProcess) => ({ ...toFacts(process), ...this.#metAtExec(process.pid, before) });
-    const decided = decideTree(this.#program, processes.map(facts), (exe) => this.#gateways.has(exe));
+    const tree = processes.map((process) => this.#treeProcess(process, alive, before));
+    const decided = decideTree(this.#program, tree, this.#gateways);
     let changed = false;
     for (const process of processes) {
       const old = this.#kernel.maps.proc.get(process.pid);
-      if (old !== undefined && (old.flags & (ProcFlag.PROC_SELF | ProcFlag.PROC_PINNED)) !== 0) continue;
-      // Whoever handed the label on is gone: only the kernel still knows.
-      const isOrphan = old?.origin === LabelOrigin.ORIGIN_INHERITED && !alive.has(old.gained_by);
-      const inherited = isOrphan ? this.#inherited(before(old.clause), old) : undefined;
-      const { gainedBy, ...decision } =
-        inherited === undefined
-          ? this.#asForked(process, alive, decided)
-          : { ...decideProcess(this.#program, { ...facts(process), inherited }), gainedBy: old!.gained_by };
-      if (this.#write(process, decision, gainedBy, old)) changed = true;
+      if (old !== undefined && isSettled(old)) continue;
+      const decision = this.#asForked(process, alive, decided);
+      if (this.#write(process, decision, decision.gainedBy, old)) changed = true;
     }
     for (const [pid, { identity, flags }] of [...this.#kernel.maps.proc.entriesBatch()])
       if (
@@ -205,6 +219,36 @@ export class Labels {
       )
         this.#kernel.maps.proc.delete(pid);
     return changed;
+  }
+
+  /** What is seen of a process, and what only the kernel remembers of it. */
+  #treeProcess(
+    process: HostProcess,
+    alive: ReadonlyMap<number, HostProcess>,
+    before: (number: number) => ProgramClause | undefined,
+  ): TreeProcess {
+    const old = this.#kernel.maps.proc.get(process.pid);
+    // Whoever handed the label on is gone, or was an earlier program, or the cgroup that gave it is gone.
+    const isKept =
+      (old?.origin === LabelOrigin.ORIGIN_INHERITED && (old.gained_by === process.pid || !alive.has(old.gained_by))) ||
+      (old?.origin === LabelOrigin.ORIGIN_CGROUP && this.#tree.path(old.cgroup) === undefined);
+    const inherited = isKept ? this.#inherited(before(old!.clause), old!) : undefined;
+    const isByCgroup = old !== undefined && old.identity !== 0 && old.origin === LabelOrigin.ORIGIN_CGROUP;
+    return {
+      ...toFacts(process),
+      ...this.#metAtExec(process.pid, before),
+      ...this.#leftBehind(process, before),
+      ...(inherited === undefined ? {} : { kept: { ...inherited, gainedBy: old!.gained_by } }),
+      ...(isByCgroup ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
+      ...this.#refused(old),
+    };
+  }
+
+  /** Of a job: the cgroup whose label is not its own. */
+  #refused(old: Proc | undefined): { refuses?: string } {
+    if (old === undefined || (old.launch & LaunchFlag.LAUNCH_NOBODY) === 0) return {};
+    const refuses = this.#tree.path(old.cgroup);
+    return refuses === undefined ? {} : { refuses };
   }
 
   /** A worker that only forked shows the program and arguments of its parent: it inherited, as fork decides in the kernel. */
@@ -229,16 +273,28 @@ export class Labels {
     return now === undefined ? {} : { metAtExec: now.rank };
   }
 
+  /**
+   * A labelled process that is no longer in the cgroup in which it gained its label went away by itself (where somebody
+   * who may places it, the kernel decides anew): it counts as being there still.
+   */
+  #leftBehind(process: HostProcess, before: (number: number) => ProgramClause | undefined): { cgroup?: string } {
+    const old = this.#kernel.maps.proc.get(process.pid);
+    const clause = old === undefined || old.identity === 0 ? undefined : before(old.clause);
+    if (clause === undefined || clauseNow(this.#program, clause) === undefined) return {};
+    const left = this.#tree.path(old!.cgroup);
+    return left !== undefined && isWithin(process.cgroup, left) ? {} : { cgroup: left ?? GONE };
+  }
+
   /** The same claim in the program of now, as a label that was handed on. */
   #inherited(clause: ProgramClause | undefined, old: Proc): InheritedLabel | undefined {
     const now = clause && clauseNow(this.#program, clause);
-    return now && { rank: now.rank, gainedIn: this.#tree.path(old.cgroup) ?? '', origin: 'exec' };
+    return now && { rank: now.rank, gainedIn: this.#tree.path(old.cgroup) ?? GONE, origin: 'exec' };
   }
 
   /** Returns whether the kernel held something else. */
   #write(process: HostProcess, decision: Decision, gainedBy: number, old: Proc | undefined): boolean {
     const { proc } = this.#kernel.maps;
-    const wanted = this.#entry(process, decision, gainedBy);
+    const wanted = this.#entry(process, decision, gainedBy, old);
     if (wanted === undefined ? old === undefined : old !== undefined && sameEntry(old, wanted)) return false;
     // Between the scan and now the process may have become another program: then the kernel has decided.
     const now = readProcess(process.pid, this.#users);
@@ -248,11 +304,24 @@ export class Labels {
     return true;
   }
 
-  #entry(process: HostProcess, { clause, gainedIn, origin }: Decision, gainedBy: number): Proc | undefined {
+  #entry(
+    process: HostProcess,
+    { clause, gainedIn, origin, startsJobs, refuses }: Decision & Partial<TreeDecision>,
+    gainedBy: number,
+    old: Proc | undefined,
+  ): Proc | undefined {
     const flags =
-      (process.exe !== undefined && this.#gateways.has(process.exe) ? ProcFlag.PROC_GATEWAY : 0) |
+      (this.#isGateway(process, old) ? ProcFlag.PROC_GATEWAY : 0) |
       (process.exe !== undefined && process.uid === 0 && this.#failsafe.has(process.exe) ? ProcFlag.PROC_FAILSAFE : 0);
+    if (clause === undefined && refuses !== undefined)
+      return {
+        ...unlabelled(),
+        flags: flags | ProcFlag.PROC_PINNED,
+        cgroup: this.#tree.id(refuses) ?? 0,
+        launch: LaunchFlag.LAUNCH_NOBODY,
+      };
     if (clause === undefined) return flags === 0 ? undefined : { ...unlabelled(), flags };
+    const isFresh = origin === 'cgroup' && ((old?.launch ?? 0) & LaunchFlag.LAUNCH_FRESH) !== 0;
     return {
       identity: clause.identity,
       rank: clause.rank,
@@ -265,8 +334,17 @@ export class Labels {
         (clause.spoofable === null ? 0 : ProcFlag.PROC_SPOOFABLE) |
         (clause.inherit === 'none' ? ProcFlag.PROC_NO_INHERIT : 0),
       level: depth(gainedIn),
-      pad: new Uint8Array(5),
+      launch: (startsJobs ? LaunchFlag.LAUNCH_JOBS : 0) | (isFresh ? LaunchFlag.LAUNCH_FRESH : 0),
+      pad: new Uint8Array(4),
     };
+  }
+
+  /** A script that rewrote its arguments is known as what the kernel saw at its exec. */
+  #isGateway(process: HostProcess, old: Proc | undefined): boolean {
+    if (gatewayOf(this.#gateways, process) !== undefined) return true;
+    return (
+      process.script === undefined && isInterpreter(process.exe) && ((old?.flags ?? 0) & ProcFlag.PROC_GATEWAY) !== 0
+    );
   }
 
   #read(pid: number): HostProcess | undefined {
@@ -274,18 +352,31 @@ export class Labels {
   }
 
   #inScope({ cgroup }: HostProcess): boolean {
-    const path = cgroup.replace(/^\//, '');
-    return this.#scope === '' || path === this.#scope || path.startsWith(`${this.#scope}/`);
+    return isWithin(cgroup, this.#scope);
   }
 }
+
+/** Stands for a cgroup that is gone: no path, so nothing is in it or below it. */
+const GONE = '\0';
 
 /** The cgroup that bounds an agent, relative to the cgroup2 root; '' = the whole host. */
 export function scopeOf(cgroupMount: string, cgroupRoot: string): string {
   return relative(cgroupMount, join(cgroupRoot, '.'));
 }
 
+function isWithin(cgroup: string, top: string): boolean {
+  const path = cgroup.replace(/^\//, '');
+  return top === '' || path === top || path.startsWith(`${top}/`);
+}
+
+/** Postern itself, and what `postern run` started. */
+function isSettled({ flags, launch }: Proc): boolean {
+  const isPinned = (flags & ProcFlag.PROC_PINNED) !== 0 && (launch & LaunchFlag.LAUNCH_NOBODY) === 0;
+  return isPinned || (flags & ProcFlag.PROC_SELF) !== 0;
+}
+
 function sameEntry(a: Proc, b: Proc): boolean {
-  const fields = ['identity', 'rank', 'clause', 'gained_by', 'cgroup', 'origin', 'flags', 'level'] as const;
+  const fields = ['identity', 'rank', 'clause', 'gained_by', 'cgroup', 'origin', 'flags', 'level', 'launch'] as const;
   return fields.every((field) => a[field] === b[field]);
 }
 
@@ -299,7 +390,8 @@ function unlabelled(): Proc {
     origin: 0,
     flags: 0,
     level: 0,
-    pad: new Uint8Array(5),
+    launch: 0,
+    pad: new Uint8Array(4),
   };
 }
 

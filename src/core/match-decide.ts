@@ -45,6 +45,8 @@ export interface ProcessFacts {
    * arguments and user look like by now. A daemon rewrites its arguments (setproctitle) and gives up root.
    */
   readonly metAtExec?: number;
+  /** The cgroup whose label it does not have: it is a job of the main program there (gateways.ts). */
+  readonly refuses?: string;
 }
 
 export interface InheritedLabel {
@@ -96,6 +98,7 @@ function allMet(index: MatchIndex, facts: ProcessFacts, here: string, chain: rea
   const args = new Set(facts.args);
   const met: Met[] = index
     .inCgroup(here, chain)
+    .filter(({ gainedIn }) => gainedIn !== facts.refuses)
     .map(({ program, gainedIn }) => ({ clause: program, origin: 'cgroup', gainedIn }));
   for (const { program, clause } of index.candidates(facts.exe, (facts.listening?.length ?? 0) > 0)) {
     if (program.rank === facts.metAtExec || !holds(program, clause, facts, args, chain)) continue;

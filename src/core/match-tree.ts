@@ -1,3 +1,4 @@
+import { type Gateways, gatewayOf } from './gateways.ts';
 import { type Decision, decideProcess, type InheritedLabel, type ProcessFacts } from './match-decide.ts';
 import type { MatchProgram } from './match-program.ts';
 
@@ -5,24 +6,33 @@ import type { MatchProgram } from './match-program.ts';
 export interface TreeProcess extends Omit<ProcessFacts, 'inherited'> {
   readonly pid: number;
   readonly ppid: number;
+  /** A label that only the kernel still knows: who handed it on is gone, or was an earlier program of this process. */
+  readonly kept?: InheritedLabel & { readonly gainedBy: number };
+  /** Whether the kernel saw it begin as the main program of its cgroup; absent = nobody saw. */
+  readonly isMain?: boolean;
 }
 
 /** `gainedBy`: the process that gained the label; itself unless inherited. Together with the workload it is the endpoint. */
 export interface TreeDecision extends Decision {
   readonly gainedBy: number;
+  /** The main program of its cgroup, which starts jobs. */
+  readonly startsJobs: boolean;
+  /** The cgroup whose label it does not have, being a job; see ProcessFacts. */
+  readonly refuses?: string;
 }
 
 /**
  * Labels of processes that ran before anybody watched (start of the agent, a new registration): parents first, each
- * handing on its label as fork does, except that a gateway does not hand on one that it gained itself.
+ * handing on its label as fork does, except that a gateway does not hand on one that it gained itself, and that a job
+ * does not have the label of the unit of which cron or supervisord is the main program.
  * A label with `inherit: none` is not handed on; a child of the same executable and script counts as a fork, unless the
  * kernel saw its exec.
- * What cannot be seen afterwards, a parent that is gone, hands on nothing.
+ * What cannot be seen afterwards, a parent that is gone, hands on nothing but what the kernel kept.
  */
 export function decideTree(
   program: MatchProgram,
   processes: readonly TreeProcess[],
-  isGateway: (exe: string) => boolean,
+  gateways: Gateways,
 ): ReadonlyMap<number, TreeDecision> {
   const byPid = new Map(processes.map((process) => [process.pid, process]));
   const decided = new Map<number, TreeDecision>();
@@ -34,12 +44,19 @@ export function decideTree(
     open.add(process.pid);
     const parent = open.has(process.ppid) ? undefined : byPid.get(process.ppid);
     const from = parent && decide(parent);
-    const inherited = parent && from && handedOn(from, parent, isGateway);
-    let own = decideProcess(program, inherited ? { ...process, inherited } : process);
+    const inherited = process.kept ?? (parent && from && handedOn(from, parent, gateways));
+    const refuses = process.refuses ?? (from && refusedBy(from, process, gateways));
+    const facts = { ...process, ...(refuses === undefined ? {} : { refuses }) };
+    let own = decideProcess(program, inherited ? { ...facts, inherited } : facts);
     // Then it has what its cgroup gives it, as at fork in the kernel.
     if (parent && from && isMereFork(own, process, from, parent))
-      own = decideProcess(program, { args: [], uid: -1, cgroup: process.cgroup });
-    const decision = { ...own, gainedBy: own.origin === 'inherited' && from ? from.gainedBy : process.pid };
+      own = decideProcess(program, { ...(refuses === undefined ? {} : { refuses }), ...nothing(process.cgroup) });
+    const decision = {
+      ...own,
+      gainedBy: own.origin === 'inherited' ? (process.kept?.gainedBy ?? from?.gainedBy ?? process.pid) : process.pid,
+      startsJobs: own.origin === 'cgroup' && own.clause !== undefined && isJobHost(process, from, gateways),
+      ...(refuses === undefined || own.clause !== undefined ? {} : { refuses }),
+    };
     open.delete(process.pid);
     decided.set(process.pid, decision);
     return decision;
@@ -48,16 +65,28 @@ export function decideTree(
   return decided;
 }
 
-function handedOn(
-  decision: Decision,
-  parent: TreeProcess,
-  isGateway: (exe: string) => boolean,
-): InheritedLabel | undefined {
+function nothing(cgroup: string): ProcessFacts {
+  return { args: [], uid: -1, cgroup };
+}
+
+function handedOn(decision: Decision, parent: TreeProcess, gateways: Gateways): InheritedLabel | undefined {
   const { clause, origin, gainedIn } = decision;
-  if (clause === undefined || origin === 'listen') return undefined;
+  // A cgroup's label is met by who is in there; who was placed elsewhere has left it.
+  if (clause === undefined || origin === 'listen' || origin === 'cgroup') return undefined;
   if (origin === 'inherited') return { rank: clause.rank, gainedIn, origin: 'exec' };
-  if (clause.inherit === 'none' || isGateway(parent.exe ?? '')) return undefined;
+  if (clause.inherit === 'none' || gatewayOf(gateways, parent) !== undefined) return undefined;
   return { rank: clause.rank, gainedIn, origin };
+}
+
+/** Whom nobody saw begin counts as the main program when what started it has no label. */
+function isJobHost(process: TreeProcess, from: TreeDecision | undefined, gateways: Gateways): boolean {
+  if (!gatewayOf(gateways, process)?.startsJobs) return false;
+  return process.isMain ?? (from?.clause === undefined || from.startsJobs);
+}
+
+function refusedBy(from: TreeDecision, process: TreeProcess, gateways: Gateways): string | undefined {
+  if (from.startsJobs) return gatewayOf(gateways, process)?.startsJobs ? undefined : from.gainedIn;
+  return from.refuses;
 }
 
 /** Does the child meet a clause that ends at its parent only because it is a fork of it, as far as can be seen? */

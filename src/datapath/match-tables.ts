@@ -1,9 +1,10 @@
 import { parseAddress } from '../core/cidr.ts';
+import type { Gateway } from '../core/gateways.ts';
 import type { ProgramClause } from '../core/match-program.ts';
 import { CgroupPatterns, nested } from './cgroup-patterns.ts';
 import type { DatapathMaps } from './maps.ts';
 import { hashPath } from './path-hash.ts';
-import { type Clause, ProcFlag } from './postern.skel.ts';
+import { type Clause, ExeFlag, ProcFlag } from './postern.skel.ts';
 
 /** CLAUSES_MAX, CGROUP_PATTERN_MAX and PATTERN_MAX of bpf/abi.h. */
 export const CLAUSES_MAX = 8192;
@@ -22,8 +23,10 @@ const PREFIX_KIND = 1;
 const ENV_KIND = 2;
 
 export interface SpecialExecutables {
-  readonly gateways: readonly string[];
+  /** Executables and scripts. */
+  readonly gateways: Iterable<Gateway>;
   readonly failsafe: readonly string[];
+  readonly executors?: readonly string[];
 }
 
 /** One half of the match tables, in memory: clauses by their most selective part, each chain in falling rank. */
@@ -85,8 +88,10 @@ export class MatchTables {
     }
   }
 
-  addSpecial({ gateways, failsafe }: SpecialExecutables): void {
-    for (const path of gateways) this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_GATEWAY;
+  addSpecial({ gateways, failsafe, executors = [] }: SpecialExecutables): void {
+    for (const { path, startsJobs } of gateways)
+      this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_GATEWAY | (startsJobs ? ExeFlag.EXE_JOBS : 0);
+    for (const path of executors) this.#exe(hashPath(this.#hashKey, path)).flags |= ExeFlag.EXE_EXECUTOR;
     for (const path of failsafe) this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_FAILSAFE;
   }
 

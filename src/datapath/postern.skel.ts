@@ -81,6 +81,21 @@ export const ProcFlag = {
 } as const;
 export type ProcFlag = (typeof ProcFlag)[keyof typeof ProcFlag];
 
+/** enum launch_flag */
+export const LaunchFlag = {
+  LAUNCH_FRESH: 1,
+  LAUNCH_JOBS: 2,
+  LAUNCH_NOBODY: 4,
+} as const;
+export type LaunchFlag = (typeof LaunchFlag)[keyof typeof LaunchFlag];
+
+/** enum exe_flag */
+export const ExeFlag = {
+  EXE_JOBS: 256,
+  EXE_EXECUTOR: 512,
+} as const;
+export type ExeFlag = (typeof ExeFlag)[keyof typeof ExeFlag];
+
 /** struct event_header, 16 bytes */
 export interface EventHeader {
   type: number;
@@ -484,6 +499,7 @@ export interface Proc {
   origin: number;
   flags: number;
   level: number;
+  launch: number;
   pad: Uint8Array;
 }
 export const procCodec: Codec<Proc> = {
@@ -498,7 +514,8 @@ export const procCodec: Codec<Proc> = {
       origin: view.getUint8(offset + 24),
       flags: view.getUint8(offset + 25),
       level: view.getUint8(offset + 26),
-      pad: getBytes(view, offset + 27, 5),
+      launch: view.getUint8(offset + 27),
+      pad: getBytes(view, offset + 28, 4),
     };
   },
   encode(view, offset, value) {
@@ -510,7 +527,8 @@ export const procCodec: Codec<Proc> = {
     view.setUint8(offset + 24, value.origin);
     view.setUint8(offset + 25, value.flags);
     view.setUint8(offset + 26, value.level);
-    setBytes(view, offset + 27, 5, value.pad);
+    view.setUint8(offset + 27, value.launch);
+    setBytes(view, offset + 28, 4, value.pad);
   },
 };
 
@@ -1450,5 +1468,7 @@ export interface ObjectTypes {
     abi_flow_kind: number;
     abi_event_type: number;
     abi_proc_flag: number;
+    abi_launch_flag: number;
+    abi_exe_flag: number;
   };
 }

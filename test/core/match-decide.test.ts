@@ -370,7 +370,6 @@ test('a login shell is not sshd, and a job that a labelled daemon starts is the 
     uid: 0,
     cgroup: '/',
   });
-  const gateways = new Set(DEFAULT_GATEWAYS);
   const decided = decideTree(
     compiled,
     [
@@ -382,7 +381,7 @@ test('a login shell is not sshd, and a job that a labelled daemon starts is the 
       process(70, 60, '/usr/bin/psql'),
       process(1, 0, '/usr/lib/systemd/systemd'),
     ],
-    (exe) => gateways.has(exe),
+    DEFAULT_GATEWAYS,
   );
   const names = [...decided].map(([pid, decision]) => [pid, decision.clause?.workload, decision.origin]);
   assert.equal(Object.fromEntries(names.map(([pid, name]) => [pid, name])), {
@@ -394,6 +393,70 @@ test('a login shell is not sshd, and a job that a labelled daemon starts is the 
     60: 'app/own',
     70: 'app/own',
   });
+});
+
+const CRON = { uid: 0, args: [], cgroup: '/system.slice/cron.service' };
+
+test('a cron job is not cron: it has its own name or none, and so has what it starts', () => {
+  const compiled = program({
+    'infra/cron': { systemdUnit: 'cron.service' },
+    'job/nightly': { process: { exe: '/opt/nightly', user: 'root' } },
+  });
+  const decided = decideTree(
+    compiled,
+    [
+      { ...CRON, pid: 1, ppid: 0, exe: '/usr/lib/systemd/systemd', cgroup: '/init.scope' },
+      { ...CRON, pid: 2, ppid: 1, exe: '/usr/sbin/cron' },
+      { ...CRON, pid: 3, ppid: 2, exe: '/usr/sbin/cron' },
+      { ...CRON, pid: 4, ppid: 3, exe: '/usr/bin/dash' },
+      { ...CRON, pid: 5, ppid: 4, exe: '/usr/bin/curl' },
+      { ...CRON, pid: 6, ppid: 4, exe: '/opt/nightly' },
+      { ...CRON, pid: 7, ppid: 6, exe: '/usr/bin/curl' },
+      { ...CRON, pid: 8, ppid: 1, exe: '/usr/bin/curl', refuses: 'system.slice/cron.service' },
+    ],
+    DEFAULT_GATEWAYS,
+  );
+  assert.equal(
+    [2, 3, 4, 5, 6, 7, 8].map((pid) => decided.get(pid)!.clause?.workload),
+    ['infra/cron', 'infra/cron', undefined, undefined, 'job/nightly', 'job/nightly', undefined],
+  );
+  assert.is(decided.get(5)!.refuses, 'system.slice/cron.service');
+});
+
+test('supervisord is known by its script, and a workload that runs such a program stays what it is', () => {
+  const compiled = program({ 'n/unit': { systemdUnit: 'x.service' } });
+  const unit = { uid: 0, args: [], cgroup: '/system.slice/x.service' };
+  const supervisord = { exe: '/usr/bin/python3.11', script: '/usr/bin/supervisord' };
+  const names = (main: object): unknown[] => {
+    const list = [
+      { ...unit, pid: 2, ppid: 1, ...main },
+      { ...unit, pid: 3, ppid: 2, ...supervisord },
+      { ...unit, pid: 4, ppid: 3, exe: '/opt/job' },
+    ];
+    return [2, 3, 4].map((pid) => decideTree(compiled, list, DEFAULT_GATEWAYS).get(pid)!.clause?.workload);
+  };
+  assert.equal(names(supervisord), ['n/unit', 'n/unit', undefined]);
+  assert.equal(names({ exe: '/opt/app' }), ['n/unit', 'n/unit', 'n/unit']);
+  assert.equal(
+    names({ ...supervisord, isMain: false }),
+    ['n/unit', 'n/unit', 'n/unit'],
+    'the kernel saw it come later',
+  );
+});
+
+test('a label from an earlier program of a process is handed on, also by a gateway', () => {
+  const compiled = program({ 'app/own': { process: { exe: '/opt/own', user: 'root' } } });
+  const rank = compiled.clauses[0]!.rank;
+  const kept = { rank, gainedIn: '', origin: 'exec' as const, gainedBy: 2 };
+  const decided = decideTree(
+    compiled,
+    [
+      { pid: 2, ppid: 1, exe: '/usr/bin/sudo', args: [], uid: 0, cgroup: '/', kept },
+      { pid: 3, ppid: 2, exe: '/usr/bin/psql', args: [], uid: 0, cgroup: '/' },
+    ],
+    DEFAULT_GATEWAYS,
+  );
+  assert.equal([decided.get(3)!.clause?.workload, decided.get(3)!.gainedBy], ['app/own', 2]);
 });
 
 test('what a process met at its exec it meets still, after it rewrote its arguments and gave up root', () => {
@@ -418,7 +481,7 @@ test('a loop of parents ends', () => {
     uid: UIDS.get('app')!,
     cgroup: '/',
   });
-  assert.is(decideTree(program(labels), [process(1, 2), process(2, 1), process(3, 3)], () => false).size, 3);
+  assert.is(decideTree(program(labels), [process(1, 2), process(2, 1), process(3, 3)], new Map()).size, 3);
 });
 
 const anyClause: fc.Arbitrary<MatchClause> = fc
@@ -507,7 +570,7 @@ test('with inherit none no child has the label, but by an own exec', () => {
       { ...a, pid: 6, ppid: 1, uid: 0 },
       { ...a, pid: 7, ppid: 1, cgroup: '/system.slice/x.service' },
     ],
-    () => false,
+    new Map(),
   );
   assert.equal(
     [1, 2, 3, 4, 5, 6, 7].map((pid) => decided.get(pid)!.clause?.workload),

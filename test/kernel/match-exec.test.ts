@@ -285,7 +285,7 @@ test('a label that a gateway gained itself is not handed on; one that it inherit
       'a/service': { process: { exe: parent, user: 'root' } },
     }),
     {
-      gateways: [gateway],
+      gateways: [{ path: gateway, startsJobs: false }],
     },
   );
   const plain = await lab.driver(parent);
