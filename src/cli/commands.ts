@@ -8,6 +8,7 @@ import { GET } from './command/get.ts';
 import { NOUN_COMMANDS } from './command/noun-commands.ts';
 import { OBSERVE } from './command/observe.ts';
 import { OTHER_COMMANDS } from './command/other.ts';
+import { POLICY_CHECK } from './command/policy-check.ts';
 import { STATUS } from './command/status.ts';
 import type { Command } from './command.ts';
 
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   APPLY,
   DELETE,
   ...NOUN_COMMANDS,
+  POLICY_CHECK,
   { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', examples: [] },
   ...LOCAL_COMMANDS,
   ...AGENT_COMMANDS,

@@ -14,7 +14,7 @@ const ERRORS: Readonly<Record<string, readonly number[]>> = {
 export function toOpenApi(operations: readonly Operation[], version: string): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of operations) {
-    const path = operation.path.replaceAll(/:(\w+)/g, '{$1}');
+    const path = operation.path.replaceAll(/\/:(\w+)/g, '/{$1}');
     paths[path] = { ...paths[path], [operation.method.toLowerCase()]: describe(operation) };
   }
   return {
@@ -34,7 +34,7 @@ export function toOpenApi(operations: readonly Operation[], version: string): ob
 }
 
 function describe({ method, path, tag, summary, access, query = {}, body, answers }: Operation): object {
-  const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+  const inPath = [...path.matchAll(/\/:(\w+)/g)].map(([, name]) => ({
     name,
     in: 'path',
     required: true,

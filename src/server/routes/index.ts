@@ -1,6 +1,7 @@
 import type { ServerContext } from '../context.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Operation } from '../operation.ts';
+import { accessOperations } from './access.ts';
 import { agentOperations } from './agent.ts';
 import { applyOperations } from './apply.ts';
 import { docsOperations } from './docs.ts';
@@ -18,6 +19,7 @@ export function allOperations(context: ServerContext, metrics: Metrics, version:
     ...workloadOperations(context),
     ...policyOperations(context),
     ...applyOperations(context),
+    ...accessOperations(context),
     ...namespaceOperations(context),
     ...flowOperations(context),
     ...endpointOperations(context),

@@ -1,0 +1,85 @@
+/** Answers `POST /v1/access:check` from the desired state: pure but for the reports it is given. */
+import { type AccessAnswer, type AccessEnd, type AccessQuestion, ASKED_PROTOCOLS } from '../api/access.ts';
+import { type Explained, explain } from '../core/explain.ts';
+import { toIdentityId } from '../core/identity.ts';
+import type { FieldError } from '../core/problem.ts';
+import type { World } from '../core/world.ts';
+import { type End, resolveEnd } from './access-end.ts';
+import { ProblemError } from './problem-error.ts';
+import type { Reports } from './reports.ts';
+import type { State } from './state.ts';
+import { PrefixNumbers, toWorld } from './world.ts';
+
+type Pair = Explained & { readonly from: AccessEnd; readonly to: AccessEnd };
+
+/** Throws a ProblemError for an end that is not known, or a port that the protocol cannot have. */
+export function checkConnection(question: AccessQuestion, state: State, reports: Reports): AccessAnswer {
+  const { protocol, port } = protocolOf(question);
+  const world = toWorld(state, new PrefixNumbers());
+  const asked = { state, reports, world };
+  const from = resolveEnd('from', question.from, asked, { peerHost: question.to.host });
+  const to = resolveEnd('to', question.to, asked, { port, peerHost: question.from.host });
+  const whole: World = { ...world, identities: [...world.identities, ...from.hypothetical, ...to.hypothetical] };
+  const pairs = from.ends.flatMap((source) =>
+    to.ends.map((destination) => ask(whole, source, destination, protocol, port)),
+  );
+  const first = pairs.find(({ verdict }) => verdict === 'DROPPED') ?? pairs[0]!;
+  const isOne = pairs.every((pair) => answerOf(pair) === answerOf(first));
+  return {
+    ...first,
+    ...(port !== undefined && { port }),
+    protocol,
+    revision: state.revision,
+    ...(!isOne && { pairs }),
+    notes: [...from.notes, ...to.notes, ...behind([question.from.host, question.to.host], state, reports)],
+  };
+}
+
+type Protocol = keyof typeof ASKED_PROTOCOLS;
+
+function protocolOf({ port: asked, protocol: named, icmp, to }: AccessQuestion): { protocol: Protocol; port?: number } {
+  const protocol = named ?? (icmp === undefined ? 'TCP' : 'ICMP');
+  const port = asked ?? to.port;
+  const errors: FieldError[] = [];
+  if (asked !== undefined && to.port !== undefined && asked !== to.port)
+    errors.push({ path: '/port', message: `is not ${to.port}, the port of "to"`, value: asked });
+  if (protocol.startsWith('ICMP')) {
+    if (port !== undefined) errors.push({ path: '/port', message: `${protocol} has no ports`, value: port });
+  } else {
+    if (port === undefined) errors.push({ path: '/port', message: `is required: ${protocol} is allowed by port` });
+    if (icmp !== undefined) errors.push({ path: '/icmp', message: `is not part of ${protocol}` });
+  }
+  if (errors.length > 0)
+    throw new ProblemError('invalid', `Cannot ask that: ${errors[0]!.path} ${errors[0]!.message}`, { errors });
+  return port === undefined ? { protocol } : { protocol, port };
+}
+
+function ask(world: World, from: End, to: End, protocol: Protocol, port: number | undefined): Pair {
+  const explained = explain(
+    world,
+    {
+      from: toIdentityId(from.identity),
+      to: toIdentityId(to.identity),
+      protocol: ASKED_PROTOCOLS[protocol],
+      ...(port !== undefined && { port }),
+      ...(from.ip !== undefined && { fromAddress: from.ip }),
+      ...(to.ip !== undefined && { toAddress: to.ip }),
+    },
+    { from: from.name, to: to.name },
+  );
+  return { ...explained, from, to };
+}
+
+/** Two pairs that are answered alike are one answer: default texts differ by the name alone. */
+function answerOf({ egress, ingress }: Pair): string {
+  return JSON.stringify([egress, ingress].map(({ verdict, by }) => [verdict, 'default' in by ? '' : by]));
+}
+
+/** The answer is what is wanted; a host that is named may not have it yet. */
+function behind(hosts: readonly (string | undefined)[], { revision }: State, reports: Reports): string[] {
+  return [...new Set(hosts)].flatMap((host) => {
+    const seen = host === undefined ? undefined : reports.all.get(host);
+    if (seen === undefined || seen.report.appliedRevision >= revision) return [];
+    return [`${host} has revision ${seen.report.appliedRevision}, this is the answer of ${revision}`];
+  });
+}

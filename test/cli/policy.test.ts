@@ -1,0 +1,90 @@
+// @timeout 120
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { cli, type With } from './cli-run.ts';
+import { startTestServer, type TestServer } from './test-server.ts';
+
+const test = suite('policy questions');
+let running: TestServer;
+let folder: string;
+
+const policyText = (app = 'backend', from = 'frontend') => `# who may call the ${app}
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: ${app}, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: ${app}}}
+  ingress:
+    - fromEndpoints: [{matchLabels: {app: ${from}}}]
+      toPorts: [{ports: [{port: "6379", protocol: TCP}]}]
+`;
+
+test.before(async () => {
+  running = await startTestServer();
+  folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
+  for (const app of ['frontend', 'backend', 'stranger'])
+    await done(['workload', 'put', `shop/${app}`, '--label', `app=${app}`, '--systemd-unit', `${app}.service`]);
+  await done(['apply', '-f', file('backend.yaml', policyText())]);
+});
+test.after(async () => {
+  await running?.close();
+  rmSync(folder, { recursive: true });
+});
+
+const run = (argv: string[], options: With = {}) => cli(argv, { ...options, env: { ...running.env, ...options.env } });
+
+async function done(argv: string[], options: With = {}): Promise<string> {
+  const { exit, stdout, stderr } = await run(argv, options);
+  assert.is(exit, 0, `postern ${argv.join(' ')}\n${stdout}${stderr}`);
+  return stdout.trimEnd();
+}
+
+async function refused(argv: string[], exit: number, options: With = {}): Promise<string> {
+  const ran = await run(argv, options);
+  assert.is(ran.exit, exit, `postern ${argv.join(' ')}\n${ran.stdout}${ran.stderr}`);
+  return ran.stderr.trimEnd();
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const CHECK = ['policy', 'check', '--to', 'shop/backend'];
+
+test('check says what decides in both directions, and exits 1 for no when asked to', async () => {
+  assert.is(
+    await done([...CHECK, '--from', 'shop/frontend', '--port', '6379']),
+    [
+      'FORWARDED  shop/frontend -> shop/backend  6379/TCP',
+      '  egress   FORWARDED  no policy selects shop/frontend for egress',
+      '  ingress  FORWARDED  cnp/shop/backend ingress[0]: allows app=frontend on 6379/TCP',
+    ].join('\n'),
+  );
+  const denied = await run([...CHECK, '--from', 'shop/stranger', '--port', '6379/tcp', '--exit-code']);
+  assert.is(denied.exit, 1);
+  assert.match(denied.stdout, /ingress {2}DROPPED {4}default deny of cnp\/shop\/backend: ingress\[0\] allows/);
+  await done([...CHECK, '--from', 'shop/stranger', '--port', '6379']);
+});
+
+test('check lists the pairs where a selector stands for several that differ', async () => {
+  const text = await done([...CHECK, '--from', 'app in (frontend,stranger)', '--port', '6379']);
+  assert.match(text, /^FORWARDED {2}shop\/frontend[\s\S]*\n\nDROPPED {2}shop\/stranger/);
+  const answer = JSON.parse(
+    await done([...CHECK, '--from', 'world', '--port', '53', '--protocol', 'udp', '-o', 'json']),
+  );
+  assert.equal([answer.verdict, answer.protocol], ['DROPPED', 'UDP']);
+});
+
+test('check refuses by name what it cannot ask', async () => {
+  assert.match(await refused([...CHECK], 2), /needs --from PEER[\s\S]*a workload \(shop\/frontend/);
+  assert.match(await refused([...CHECK, '--from', 'shop/frontend'], 2), /\/port: is required/);
+  assert.match(await refused([...CHECK, '--from', 'shop/frontend', '--port', 'http'], 2), /--port "http"/);
+  assert.match(await refused([...CHECK, '--from', 'shop/nobody', '--port', '1'], 2), /no workload shop\/nobody/);
+});
+
+test.run();

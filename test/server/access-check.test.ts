@@ -1,0 +1,172 @@
+// @timeout 120
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parsePeerText } from '../../src/api/access.ts';
+import { call, cnp, startTestServer, type TestServer, workload } from './harness.ts';
+
+const test = suite('access:check');
+let server: TestServer;
+
+const REPORT = {
+  state: 'ready',
+  appliedRevision: 1,
+  degraded: [],
+  agentVersion: '0.1.0',
+  kernel: '6.1.0',
+  features: {},
+  addresses: ['10.0.0.7'],
+  maps: [],
+  counters: {},
+  discover: [],
+  endpoints: [
+    {
+      id: 'db-1/812-1',
+      workload: 'shop/backend',
+      host: 'db-1',
+      identity: 65793,
+      state: 'ok',
+      processes: [],
+      listening: [{ port: 6379, protocol: 'TCP', address: '0.0.0.0' }],
+    },
+  ],
+};
+
+test.before(async () => {
+  server = await startTestServer();
+  for (const app of ['frontend', 'backend', 'stranger']) await ok('PUT', `/v1/workloads/shop/${app}`, workload(app));
+  await ok('PUT', '/v1/workloads/erp/windows', { labels: { app: 'erp' }, addresses: ['10.9.0.0/28'] });
+  await ok('PUT', '/v1/policies/cnp/shop/backend', cnp('backend'));
+  await ok('PUT', '/v1/policies/cnp/shop/out', {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumNetworkPolicy',
+    metadata: { namespace: 'shop', name: 'out' },
+    spec: {
+      endpointSelector: { matchLabels: { app: 'stranger' } },
+      egress: [{ toCIDR: ['192.0.2.0/24'] }, { toEndpoints: [{ matchLabels: { app: 'backend' } }] }],
+    },
+  });
+  await ok('PUT', '/v1/agent/hosts/db-1/report', REPORT);
+});
+test.after(() => server?.close());
+
+async function ok(method: string, path: string, body: unknown) {
+  const answer = await call(server, method, path, { body });
+  assert.ok(answer.status < 300, answer.text);
+  return answer.body;
+}
+
+const ask = (body: object) => call(server, 'POST', '/v1/access:check', { body });
+const verdictOf = async (from: unknown, to: unknown, port = 6379) => {
+  const { status, body, text } = await ask({ from, to, port });
+  assert.is(status, 200, text);
+  return body;
+};
+
+test('the example of the API: each side with its rule, or why none', async () => {
+  const allowed = await verdictOf({ workload: 'shop/frontend' }, { workload: 'shop/backend' });
+  assert.is(allowed.verdict, 'FORWARDED');
+  assert.equal(allowed.egress.by, { default: 'no policy selects shop/frontend for egress' });
+  assert.equal(allowed.ingress.by, { rule: 'cnp/shop/backend ingress[0]', why: 'allows app=frontend on 6379/TCP' });
+  const denied = await verdictOf({ workload: 'shop/stranger' }, { workload: 'shop/backend' });
+  assert.is(denied.verdict, 'DROPPED');
+  assert.is(denied.egress.by.rule, 'cnp/shop/out egress[1]');
+  assert.equal(denied.ingress.by, {
+    rule: 'default deny of cnp/shop/backend',
+    why: 'ingress[0] allows app=frontend on 6379/TCP only',
+  });
+});
+
+test('texts of the command line mean the same as objects', async () => {
+  const rows: [string, object][] = [
+    ['shop/frontend', { workload: 'shop/frontend' }],
+    ['shop/frontend@web-1', { workload: 'shop/frontend', host: 'web-1' }],
+    ['10.0.0.5:443', { ip: '10.0.0.5', port: 443 }],
+    ['10.0.0.5', { ip: '10.0.0.5' }],
+    ['2001:db8::1', { ip: '2001:db8::1' }],
+    ['[2001:db8::1]:443', { ip: '2001:db8::1', port: 443 }],
+    ['world', { entity: 'world' }],
+    ['host:web-1', { host: 'web-1' }],
+    ['shop:app=web,tier=a', { namespace: 'shop', labels: { app: 'web', tier: 'a' } }],
+    ['app=web', { selector: 'app=web' }],
+    ['shop:app in (a,b)', { namespace: 'shop', selector: 'app in (a,b)' }],
+  ];
+  for (const [text, peer] of rows) assert.equal(parsePeerText(text), peer, text);
+  assert.is((await verdictOf('shop/frontend', 'shop/backend')).verdict, 'FORWARDED');
+});
+
+test('labels that nobody has registered are answered as if somebody had', async () => {
+  const denied = await verdictOf('shop:app=nobody', 'shop/backend');
+  assert.equal([denied.verdict, denied.notes], ['DROPPED', ['no workload has the labels shop:app=nobody']]);
+  const elsewhere = await verdictOf({ namespace: 'lab', labels: { app: 'frontend' } }, 'shop/backend');
+  assert.is(elsewhere.verdict, 'DROPPED');
+  const known = await verdictOf('shop:app=frontend', 'shop/backend');
+  assert.equal([known.verdict, known.notes], ['FORWARDED', []]);
+});
+
+test('a selector asks for each workload, and lists the pairs when they differ', async () => {
+  const { verdict, pairs } = await verdictOf('app in (frontend,stranger)', 'shop/backend');
+  assert.is(verdict, 'DROPPED');
+  assert.equal(
+    pairs.map((pair: { from: { name: string }; verdict: string }) => [pair.from.name, pair.verdict]),
+    [
+      ['shop/frontend', 'FORWARDED'],
+      ['shop/stranger', 'DROPPED'],
+    ],
+  );
+  assert.is((await verdictOf('app=stranger', 'shop/backend')).pairs, undefined);
+});
+
+test('an address is what owns it: a prefix of a rule, a workload, what listens on a host, the host', async () => {
+  const inside = await verdictOf('shop/stranger', '192.0.2.7:443', 443);
+  assert.equal([inside.verdict, inside.egress.by.why], ['FORWARDED', 'allows 192.0.2.0/24']);
+  assert.is((await verdictOf('shop/stranger', '198.51.100.1:443', 443)).verdict, 'DROPPED');
+  assert.is((await verdictOf('shop/stranger', 'world', 443)).verdict, 'DROPPED');
+  assert.equal((await verdictOf('shop/frontend', '10.9.0.3:80', 80)).notes, [
+    '10.9.0.3 is an address of the workload erp/windows',
+  ]);
+  const listens = await verdictOf('shop/stranger', '10.0.0.7:6379');
+  assert.is(listens.to.name, 'shop/backend@db-1');
+  assert.is(listens.ingress.by.rule, 'default deny of cnp/shop/backend');
+  const host = await verdictOf('10.0.0.7', 'shop/backend');
+  assert.equal([host.from.name, host.from.identity], ['db-1', 1]);
+});
+
+test('a named host tells whether it runs there, and whether it has this revision', async () => {
+  const { notes, revision } = await verdictOf('shop/frontend@db-1', 'shop/backend@db-1');
+  assert.equal(notes, [
+    'shop/frontend does not run on db-1 now',
+    `db-1 has revision 1, this is the answer of ${revision}`,
+  ]);
+});
+
+test('what cannot be asked is refused by field', async () => {
+  const rows: [object, number, string, RegExp][] = [
+    [{ from: 'shop/nobody', to: 'shop/backend', port: 1 }, 404, '/from/workload', /is not registered/],
+    [{ from: 'shop/frontend', to: { host: 'x' }, port: 1 }, 404, '/to/host', /no agent of this name/],
+    [{ from: 'shop/frontend', to: 'shop/backend' }, 400, '/port', /is required/],
+    [{ from: 'shop/frontend', to: 'shop/backend', protocol: 'ICMP', port: 1 }, 400, '/port', /has no ports/],
+    [{ from: 'shop/frontend', to: 'shop/backend', protocol: 'TPC', port: 1 }, 400, '/protocol', /did you mean "TCP"/],
+    [{ from: 'shop/frontend', to: '10.0.0.7:80', port: 81 }, 400, '/port', /is not 80/],
+    [{ from: 'shop/frontend', to: { entity: 'all' }, port: 1 }, 400, '/to/entity', /must be one/],
+    [{ from: { ip: '1.2.3' }, to: 'world', port: 1 }, 400, '/from/ip', /must be an IPv4/],
+    [{ from: { workload: 'a/b', ip: '1.2.3.4' }, to: 'world', port: 1 }, 400, '/from', /exactly one of/],
+    [{ from: 'app in (', to: 'world', port: 1 }, 400, '/from/selector', /cannot read/],
+    [{ from: 'app=none', to: 'world', port: 1 }, 404, '/from/selector', /selects nothing/],
+    [{ from: 'world', to: 'world', port: 1, http: {} }, 422, '/http', /not supported yet/],
+    [{ fron: 'world', to: 'world', port: 1 }, 400, '/fron', /did you mean "from"/],
+  ];
+  for (const [body, status, path, message] of rows) {
+    const answer = await ask(body);
+    assert.is(answer.status, status, answer.text);
+    const error = answer.body.errors.find((item: { path: string }) => item.path === path);
+    assert.ok(error, answer.text);
+    assert.match(error.message, message);
+  }
+});
+
+test('it is a read, and described in OpenAPI under its own path', async () => {
+  const { body } = await call(server, 'GET', '/openapi.json');
+  assert.ok(body.paths['/v1/access:check'].post);
+});
+
+test.run();
