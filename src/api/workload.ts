@@ -1,5 +1,6 @@
 /** `/v1/workloads/{namespace}/{name}`: who is it? The meaning of `match` is core/workload.ts. */
 import * as v from 'valibot';
+import { MODES, MODES_LATER } from '../core/workload-operation.ts';
 import { object, oneOf } from './check.ts';
 import { Meta, SERVER_FIELDS } from './meta.ts';
 import { Labels, NamedPorts } from './name.ts';
@@ -70,10 +71,15 @@ const Spec = {
   priority: v.optional(v.pipe(v.number(), v.integer('must be an integer'))),
   /** `none` = the label ends at the process that matches: its children have it only by an own match. */
   inherit: v.optional(oneOf(['subtree', 'none'])),
+  mode: v.optional(oneOf(MODES, MODES_LATER)),
+  /** How many endpoints each host should have; another number is shown in `status.unexpected`. */
+  expect: v.optional(object({ perHost: v.pipe(v.number(), v.integer('must be an integer'), v.minValue(0)) })),
+  /** Users who may start something under this name, besides root. */
+  runBy: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
 };
 
 /** Fields of the language that come later. */
-const LATER = ['mode', 'labelsFrom', 'expect', 'runBy'];
+const LATER = ['labelsFrom'];
 
 /** What the user owns. */
 export const WorkloadSpec = object(Spec, LATER);
@@ -103,6 +109,8 @@ export const WorkloadStatus = object({
   hosts: v.number(),
   conflicts: v.array(v.string()),
   drifted: v.number(),
+  /** Hosts with another number of endpoints than `expect.perHost`. */
+  unexpected: v.optional(v.array(object({ host: v.string(), endpoints: v.number() }))),
   hint: v.optional(v.string()),
   /** Other workloads that could match the same process, and which of the two wins by what. */
   overlaps: v.optional(v.array(Overlap)),

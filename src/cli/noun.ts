@@ -66,6 +66,9 @@ export const NOUNS: readonly Noun[] = [
       { title: 'SPOOFABLE BY', cell: (w) => w.status.spoofable ?? 'nobody', card: true },
       { title: 'CONFLICTS', cell: (w) => list(w.status.conflicts), card: true },
       { title: 'DRIFTED', cell: (w) => String(w.status.drifted), card: true },
+      { title: 'EXPECTED', cell: expectedText, card: true },
+      { title: 'RUN BY', cell: (w) => list(w.runBy ?? []), card: true },
+      { title: 'MODE', cell: (w) => w.mode ?? 'enforce', card: true },
       { title: 'HINT', cell: (w) => w.status.hint ?? '-', card: true },
       { title: 'AGE', cell: (w, nowMs) => age(w.meta.createdAt, nowMs) },
       { title: 'CHANGED', cell: (w, nowMs) => changed(w.meta, nowMs), card: true },
@@ -222,6 +225,13 @@ interface TypedColumn<T> {
   readonly title: string;
   readonly cell: (object: T, nowMs: number) => string;
   readonly card?: true;
+}
+
+/** `1 per host; web-1 has 2` */
+function expectedText({ expect, status }: Workload): string {
+  if (expect === undefined) return '-';
+  const others = (status.unexpected ?? []).map(({ host, endpoints }) => `; ${host} has ${endpoints}`);
+  return `${expect.perHost} per host${others.join('')}`;
 }
 
 function whyText(endpoint: Endpoint): string {

@@ -141,9 +141,11 @@ function toDoOf({ hosts, workloads, revision }: Overview, nowMs: number): string
     }
   }
   for (const workload of workloads) {
-    const { conflicts, drifted, hint } = workload.status;
+    const { conflicts, drifted, unexpected = [], hint } = workload.status;
     if (conflicts.length > 0) toDo.push(`${nameOf(workload)}: conflict with ${conflicts.join(', ')}`);
     if (drifted > 0) toDo.push(`${nameOf(workload)}: ${hint ?? `${drifted} drifted`}`);
+    for (const { host, endpoints } of unexpected)
+      toDo.push(`${nameOf(workload)}: ${host} has ${endpoints}, expected ${workload.expect?.perHost}`);
   }
   return toDo;
 }

@@ -30,6 +30,42 @@ export function selectsHost(selector: HostSelector | undefined, labels: Readonly
   );
 }
 
+/** Is there no host, whatever its labels, that both select? Told key by key: what the two want of one label. */
+export function areDisjoint(a: HostSelector | undefined, b: HostSelector | undefined): boolean {
+  const wants = [...wantsOf(a), ...wantsOf(b)];
+  return [...new Set(wants.map(({ key }) => key))].some((key) => !isPossible(wants.filter((want) => want.key === key)));
+}
+
+/** Of one label: present or absent, and if present one of `values` (absent = any) and none of `not`. */
+interface Want {
+  readonly key: string;
+  readonly present?: boolean;
+  readonly values?: readonly string[];
+  readonly not?: readonly string[];
+}
+
+function wantsOf(selector: HostSelector | undefined): Want[] {
+  const { matchLabels = {}, matchExpressions = [] } = selector ?? {};
+  return [
+    ...Object.entries(matchLabels).map(([key, value]) => ({ key, present: true, values: [value] })),
+    ...matchExpressions.map(({ key, operator, values = [] }): Want => {
+      if (operator === 'In') return { key, present: true, values };
+      if (operator === 'NotIn') return { key, not: values };
+      return { key, present: operator === 'Exists' };
+    }),
+  ];
+}
+
+function isPossible(wants: readonly Want[]): boolean {
+  const present = wants.some((want) => want.present === true);
+  if (!present) return true; // absent satisfies NotIn and DoesNotExist
+  if (wants.some((want) => want.present === false)) return false;
+  const lists = wants.flatMap(({ values }) => (values === undefined ? [] : [values]));
+  const not = new Set(wants.flatMap((want) => want.not ?? []));
+  const [first, ...others] = lists;
+  return first === undefined || first.some((value) => !not.has(value) && others.every((list) => list.includes(value)));
+}
+
 /** Reports what is wrong with `hosts`. */
 export function checkHosts(fields: Fields, value: unknown): void {
   if (!fields.object('/hosts', value, ['matchLabels', 'matchExpressions'], [])) return;

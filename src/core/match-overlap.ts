@@ -1,4 +1,5 @@
 import { type Glob, globsOverlap, toGlob } from './glob.ts';
+import { areDisjoint } from './host-selector.ts';
 import { type ArgPattern, type Clause, toClause } from './match-clause.ts';
 import type { ListenPattern } from './match-listen.ts';
 import {
@@ -19,7 +20,7 @@ export interface MatchOverlap {
   readonly by: PrecedenceField;
 }
 
-export type Registration = Pick<Workload, 'match' | 'priority'> & {
+export type Registration = Pick<Workload, 'match' | 'priority' | 'hosts'> & {
   readonly ref: string;
   readonly createdRevision: number;
 };
@@ -29,12 +30,13 @@ export type Registration = Pick<Workload, 'match' | 'priority'> & {
  * say something about where or what the process is (unit, cgroup, exe, script, listen; user where one says only that),
  * no field of the one excludes that of the other, and the arguments of one follow from those of the other. So of two
  * clauses that name different things (a unit here, an executable there) nothing is told: it would always be a maybe.
+ * Nor of two registrations whose `hosts` no host can satisfy at once.
  */
 export function findOverlaps(registration: Registration, all: Iterable<Registration>): MatchOverlap[] {
   const own = readingsOf(registration);
   const found: MatchOverlap[] = [];
   for (const other of all) {
-    if (other.ref === registration.ref) continue;
+    if (other.ref === registration.ref || areDisjoint(registration.hosts, other.hosts)) continue;
     const pair = firstOverlap(own, readingsOf(other));
     if (pair === undefined) continue;
     const [mine, theirs] = pair.map(({ precedence }) => precedence) as [Precedence, Precedence];

@@ -114,7 +114,7 @@ function checkGlob(fields: Fields, path: string, pattern: string): void {
 }
 
 /** A name as NSS may give it (`DOMAIN\\name`, `name@domain`), or a uid; 4294967295 means "no user" to the kernel. */
-function isUser(user: string): boolean {
+export function isUser(user: string): boolean {
   if (/^\d+$/.test(user)) return Number(user) < 4294967295;
   return /^[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}\$?$/.test(user);
 }

@@ -4,6 +4,7 @@ import type { Result } from './problem.ts';
 import { checkAddresses } from './workload-addresses.ts';
 import { type Fields, fieldErrors } from './workload-fields.ts';
 import { checkMatch, MATCH_LIMITS, matchWarnings } from './workload-match.ts';
+import { checkOperation, type Operation } from './workload-operation.ts';
 
 export { MATCH_LIMITS };
 
@@ -30,7 +31,7 @@ export interface MatchClause {
   readonly listen?: readonly string[];
 }
 
-export interface Workload {
+export interface Workload extends Operation {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -71,6 +72,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
   if (body.description !== undefined && typeof body.description !== 'string')
     fields.bad('/description', 'must be a string', body.description);
   const order = checkOrder(fields, body);
+  const operation = checkOperation(fields, body);
   const addresses = body.addresses === undefined ? undefined : checkAddresses(fields, body.addresses);
   const isMatched = addresses === undefined || (body.match !== undefined && !isEmptyList(body.match));
   if (addresses !== undefined && isMatched)
@@ -95,6 +97,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       ...(ports === undefined ? {} : { ports }),
       ...(body.description === undefined ? {} : { description: body.description as string }),
       ...order,
+      ...operation,
     },
     warnings: match.flatMap(matchWarnings),
   };
@@ -109,12 +112,15 @@ const TOP = [
   'description',
   'priority',
   'inherit',
+  'mode',
+  'expect',
+  'runBy',
   'namespace',
   'name',
   'meta',
   'status',
 ] as const;
-const TOP_LATER = ['labelsFrom', 'mode', 'expect', 'runBy'] as const;
+const TOP_LATER = ['labelsFrom'] as const;
 
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;

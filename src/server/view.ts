@@ -1,8 +1,10 @@
 /** Stored objects as the API shows them: what the user wrote, what the server keeps, and how it is going. */
+import type { Endpoint } from '../api/endpoint.ts';
 import type { Identity } from '../api/identity.ts';
 import type { Namespace } from '../api/namespace.ts';
 import type { Policy, PolicyStatus } from '../api/policy.ts';
 import type { Workload, WorkloadStatus } from '../api/workload.ts';
+import { selectsHost } from '../core/host-selector.ts';
 import { NAMESPACE_NAME_LABEL } from '../core/label.ts';
 import { claimOf } from '../core/match-claim.ts';
 import { findOverlaps, type Registration } from '../core/match-overlap.ts';
@@ -24,7 +26,7 @@ export function toWorkload({ namespace, name, spec, meta, identity }: StoredWork
     name,
     ...spec,
     meta,
-    status: workloadStatus(`${namespace}/${name}`, spec.match, identity, reports),
+    status: workloadStatus(`${namespace}/${name}`, spec, identity, reports),
   };
 }
 
@@ -40,17 +42,23 @@ function* registrations(state: State): Iterable<Registration> {
 }
 
 function toRegistration({ namespace, name, spec, createdRevision }: StoredWorkload): Registration {
-  return { ref: `${namespace}/${name}`, match: spec.match, priority: spec.priority, createdRevision };
+  const { match, priority, hosts } = spec;
+  return { ref: `${namespace}/${name}`, match, priority, hosts, createdRevision };
 }
 
-function workloadStatus(key: string, match: Workload['match'], identity: number, reports: Reports): WorkloadStatus {
+function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: number, reports: Reports): WorkloadStatus {
+  const { match } = spec;
   const { grade, spoofable } = claimOf(match);
   const endpoints = reports.endpointsOf(key);
   const conflicts = endpoints
     .filter((endpoint) => endpoint.state === 'conflict')
     .flatMap((endpoint) => endpoint.why?.beats?.map((beaten) => beaten.workload) ?? []);
   const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length;
-  const hint = match.length === 0 ? undefined : workloadHint(endpoints.length, drifted, spoofable, reports);
+  const unexpected = unexpectedHosts(spec, endpoints, reports);
+  const hint =
+    match.length === 0
+      ? undefined
+      : (workloadHint(endpoints.length, drifted, spoofable, reports) ?? countHint(spec, unexpected));
   return {
     identity,
     grade,
@@ -59,8 +67,30 @@ function workloadStatus(key: string, match: Workload['match'], identity: number,
     hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size,
     conflicts: [...new Set(conflicts)].sort(),
     drifted,
+    ...(spec.expect !== undefined && { unexpected }),
     ...(hint !== undefined && { hint }),
   };
+}
+
+/** Of the hosts that the registration is for, those that have another number of it than expected. */
+function unexpectedHosts(
+  { expect, hosts }: StoredWorkload['spec'],
+  endpoints: readonly Endpoint[],
+  reports: Reports,
+): { host: string; endpoints: number }[] {
+  if (expect === undefined) return [];
+  return [...reports.all.values()]
+    .filter(({ report }) => selectsHost(hosts, report.labels ?? {}))
+    .map(({ name }) => ({ host: name, endpoints: endpoints.filter(({ host }) => host === name).length }))
+    .filter((found) => found.endpoints !== expect.perHost)
+    .sort((a, b) => (a.host < b.host ? -1 : 1));
+}
+
+function countHint({ expect }: StoredWorkload['spec'], unexpected: readonly { host: string; endpoints: number }[]) {
+  const [first] = unexpected;
+  if (first === undefined) return undefined;
+  const more = unexpected.length > 1 ? `, and ${unexpected.length - 1} hosts more` : '';
+  return `${first.host} has ${first.endpoints}, expected ${expect!.perHost}${more}`;
 }
 
 function workloadHint(live: number, drifted: number, spoofable: string | null, reports: Reports): string | undefined {

@@ -48,9 +48,9 @@ const host = (status: Partial<typeof HOST.status>): Overview => ({
   ...WELL,
   hosts: [{ ...HOST, status: { ...HOST.status, ...status } }],
 });
-const workload = (status: Partial<typeof WORKLOAD.status>): Overview => ({
+const workload = (status: Partial<typeof WORKLOAD.status>, spec: Partial<typeof WORKLOAD> = {}): Overview => ({
   ...WELL,
-  workloads: [{ ...WORKLOAD, status: { ...WORKLOAD.status, ...status } }],
+  workloads: [{ ...WORKLOAD, ...spec, status: { ...WORKLOAD.status, ...status } }],
 });
 
 test('all is well: nothing to do', () => {
@@ -93,6 +93,11 @@ const TO_DO: readonly (readonly [string, Overview, string])[] = [
     'a drifted endpoint',
     workload({ drifted: 1, hint: '1 of 3 runs outside its unit' }),
     'shop/backend: 1 of 3 runs outside its unit',
+  ],
+  [
+    'a number of endpoints that was not expected',
+    workload({ unexpected: [{ host: 'web-1', endpoints: 2 }] }, { expect: { perHost: 1 } }),
+    'shop/backend: web-1 has 2, expected 1',
   ],
 ];
 for (const [what, overview, expected] of TO_DO) {

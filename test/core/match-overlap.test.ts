@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { HostSelector } from '../../src/core/host-selector.ts';
 import { findOverlaps } from '../../src/core/match-overlap.ts';
 import type { MatchClause } from '../../src/core/workload.ts';
 
@@ -50,6 +51,27 @@ test('priority decides before what the clauses say', () => {
   const mine = registration('n/own', { process: { exe: JAVA, args: ['x'] } }, 2);
   const theirs = registration('n/other', { process: { exe: JAVA } }, 1, 5);
   assert.equal(findOverlaps(mine, [theirs]), [{ workload: 'n/other', winner: 'n/other', by: 'priority' }]);
+});
+
+test('registrations for different hosts do not overlap', () => {
+  const on = (ref: string, hosts: HostSelector) => ({ ...registration(ref, { systemdUnit: 'a.service' }, 1), hosts });
+  const fra = on('n/fra', { matchLabels: { site: 'fra' } });
+  const expression = (operator: 'In' | 'NotIn' | 'DoesNotExist', values?: string[]): HostSelector => ({
+    matchExpressions: [{ key: 'site', operator, ...(values && { values }) }],
+  });
+  const others: [HostSelector, boolean][] = [
+    [{ matchLabels: { site: 'nyc' } }, false],
+    [{ matchLabels: { site: 'fra', tier: 'db' } }, true],
+    [{ matchLabels: { tier: 'db' } }, true],
+    [expression('In', ['nyc', 'fra']), true],
+    [expression('In', ['nyc', 'ams']), false],
+    [expression('NotIn', ['nyc']), true],
+    [expression('NotIn', ['fra']), false],
+    [expression('DoesNotExist'), false],
+  ];
+  for (const [hosts, isListed] of others)
+    assert.is(findOverlaps(fra, [on('n/other', hosts)]).length === 1, isListed, JSON.stringify(hosts));
+  assert.is(findOverlaps(fra, [registration('n/all', { systemdUnit: 'a.service' }, 1)]).length, 1);
 });
 
 test.run();

@@ -126,8 +126,17 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
   ],
   ['labelsFrom', { ...ok, labelsFrom: [] }, '/labelsFrom', /not supported yet/, 422],
   ['mode', { ...ok, mode: 'audit' }, '/mode', /not supported yet/, 422],
-  ['expect', { ...ok, expect: {} }, '/expect', /not supported yet/, 422],
-  ['runBy', { ...ok, runBy: [] }, '/runBy', /not supported yet/, 422],
+  ['a mode that is none', { ...ok, mode: 'on' }, '/mode', /^must be one of /],
+  ['nothing expected', { ...ok, expect: {} }, '/expect/perHost', /^is required/],
+  ['half an endpoint', { ...ok, expect: { perHost: 1.5 } }, '/expect/perHost', /^must be an integer from 0/],
+  ['runBy nobody', { ...ok, runBy: [] }, '/runBy', /^must be a list of 1 to 64 strings$/],
+  ['runBy a pattern', { ...ok, runBy: ['deploy*'] }, '/runBy/0', /^must be the name or the number of a user/],
+  [
+    'expect beside addresses',
+    { labels: {}, addresses: ['10.0.0.1'], expect: { perHost: 1 } },
+    '/expect',
+    /^has no meaning/,
+  ],
   [
     'a port that follows the process',
     { ...ok, ports: { jmx: 'listening' } },
@@ -145,6 +154,14 @@ for (const [what, body, path, message, status] of refused) {
     assert.is(result.status, status ?? 400);
   });
 }
+
+test('how a workload is run and watched over is kept as it was said', () => {
+  const said = { mode: 'enforce', expect: { perHost: 2 }, runBy: ['deploy', '1001'] };
+  const result = validateWorkload('shop', 'a', { ...ok, ...said });
+  assert.ok(result.ok);
+  const { mode, expect, runBy } = result.value;
+  assert.equal({ mode, expect, runBy }, said);
+});
 
 test('malformed and not yet supported together are malformed', () => {
   assert.is(errors({ ...ok, mode: 'audit', labels: 1 }).status, 400);

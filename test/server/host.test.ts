@@ -56,6 +56,23 @@ async function send(body: object): Promise<void> {
   assert.is(status, 204, text);
 }
 
+test('a workload says which hosts have another number of it than expected', async () => {
+  const body = { ...workload('a'), expect: { perHost: 1 } };
+  const put = await call(server, 'PUT', '/v1/workloads/shop/a', { body });
+  const { identity } = put.body.status;
+  await send(report(0, [endpoint('a', identity), endpoint('a', identity, { id: 'web-1/a2' })]));
+  const { status } = (await call(server, 'GET', '/v1/workloads/shop/a')).body;
+  assert.equal(status.unexpected, [{ host: 'web-1', endpoints: 2 }]);
+  assert.is(status.hint, 'web-1 has 2, expected 1');
+  await send(report(0, [endpoint('a', identity)]));
+  assert.equal((await call(server, 'GET', '/v1/workloads/shop/a')).body.status.unexpected, []);
+  const elsewhere = { ...body, hosts: { matchLabels: { site: 'nyc' } } };
+  await send(report(0));
+  const { unexpected } = (await call(server, 'PUT', '/v1/workloads/shop/a', { body: elsewhere })).body.status;
+  assert.equal(unexpected, [], 'not for this host');
+  assert.is((await call(server, 'DELETE', '/v1/workloads/shop/a')).status, 204);
+});
+
 test('what an agent reports is what hosts, endpoints and discover show, also after a restart', async () => {
   const dir = temporaryDir();
   await server.close();

@@ -27,6 +27,13 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp' },
   { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
   { name: 'inherit', value: 'subtree|none', summary: 'none: its children are somebody else' },
+  {
+    name: 'expect-per-host',
+    value: 'NUMBER',
+    summary: 'endpoints that each host should have; another number is shown',
+  },
+  { name: 'run-by', value: 'USER', many: true, summary: 'a user who may start it with postern run, besides root' },
+  { name: 'mode', value: 'enforce', summary: 'what policy does to it' },
   { name: 'description', value: 'TEXT', summary: 'for people' },
 ];
 
@@ -41,15 +48,25 @@ export function toWorkloadBody(flags: Flags): Record<string, unknown> {
   const description = flags.text('description');
   const priority = flags.text('priority');
   const inherit = flags.text('inherit');
+  const perHost = flags.text('expect-per-host');
+  const mode = flags.text('mode');
   return {
     labels: toPairs(flags.list('label'), '--label'),
     ...(clauses.length > 0 && { match: clauses }),
     ...(flags.on('address') && { addresses: flags.list('address') }),
     ...(flags.on('port') && { ports: toPairs(flags.list('port'), '--port') }),
     ...(description !== undefined && { description }),
-    ...(priority !== undefined && { priority: /^-?\d+$/.test(priority) ? Number(priority) : priority }),
+    ...(priority !== undefined && { priority: toNumber(priority) }),
     ...(inherit !== undefined && { inherit }),
+    ...(perHost !== undefined && { expect: { perHost: toNumber(perHost) } }),
+    ...(flags.on('run-by') && { runBy: flags.list('run-by') }),
+    ...(mode !== undefined && { mode }),
   };
+}
+
+/** What is no number goes as it is: the server says what is wrong with it. */
+function toNumber(text: string): number | string {
+  return /^-?\d+$/.test(text) ? Number(text) : text;
 }
 
 /** The flag that an error of the server is about: the body was made from flags, its lines mean nothing to the user. */
@@ -60,6 +77,8 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     if (top === 'labels') return `--label${index === undefined ? '' : ` ${index}`}`;
     if (top === 'ports') return `--port${index === undefined ? '' : ` ${index}`}`;
     if (top === 'addresses') return '--address';
+    if (top === 'expect') return '--expect-per-host';
+    if (top === 'runBy') return '--run-by';
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
     if (index === undefined)
       return '--systemd-unit, --cgroup, --exe, --script, --user, --arg, --env, --args-regex, --listen, --match or --address';
