@@ -19,6 +19,7 @@ test.before(
   told(async () => {
     lab = await openLab();
     macs = [macOf(lab.peer.name), macOf(lab.home.name)];
+    execFileSync('ip', ['netns', 'exec', lab.home.name, 'sysctl', '-qw', 'net.ipv4.tcp_fastopen=0x603']);
     const victim = await lab.serve([lab.program('sink')], /READY/);
     victim.stdout!.setEncoding('utf8').on('data', (text) => {
       read += text;
@@ -35,6 +36,11 @@ const forms: readonly (readonly [form: string, families: readonly (4 | 6)[]])[] 
   ['synecn', [4, 6]],
   ['synpsh', [4, 6]],
   ['synack', [4, 6]],
+  ['syndata', [4, 6]],
+  ['split+plain', [4]],
+  ['q+plain', [4, 6]],
+  ['ad+plain', [4, 6]],
+  ['qq+plain', [4, 6]],
   ['ack', [4, 6]],
   ['nops', [4]],
   ['route', [4]],
@@ -54,10 +60,31 @@ for (const [form, families] of forms)
       assert.is((await inject(family, form)).stdout, '');
     });
 
+for (const form of ['synfin', 'synrst'])
+  for (const family of [4, 6] as const)
+    test(`a TCP packet that begins and ends at once (${form}, IPv${family}) gets no answer from a victim with a policy`, async () => {
+      lab.enforce();
+      assert.is((await inject(family, form)).stdout, '');
+    });
+
+for (const family of [4, 6] as const)
+  test(`data in the SYN (TCP Fast Open, IPv${family}) from a denied peer is not read`, async () => {
+    lab.policy(undefined);
+    assert.match(await readBy(() => inject(family, 'syndata')), /TAG-frame/, 'without a policy it is read');
+    lab.enforce();
+    assert.not.match(await readBy(() => inject(family, 'syndata')), /TAG-frame|ACCEPT/);
+  });
+
 for (const [form, family] of [
   ['udp-plain', 4],
   ['udp-nops', 4],
   ['udp-route', 4],
+  ['split+udp-plain', 4],
+  ['split+udp-plain', 6],
+  ['q+udp-plain', 4],
+  ['q+udp-plain', 6],
+  ['ad+udp-plain', 4],
+  ['qq+udp-plain', 6],
   ['udp-plain', 6],
   ['udp-hop', 6],
   ['udp-destination', 6],

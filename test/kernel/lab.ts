@@ -28,6 +28,9 @@ export const GHOST = { 4: '10.98.7.9', 6: 'fd98:7::9' } as const;
 const ALLOW: PortTable = { entries: [], fallback: { verdict: 'allow', rules: ['cnp/a/den egress[0]'] } };
 const DENY: PortTable = { entries: [], fallback: { verdict: 'deny', rules: ['default deny of cnp/a/den'] } };
 
+/** Identity → verdict; 0 = every other. */
+export type Peers = Readonly<Record<number, 'allow' | 'deny'>>;
+
 /** One IP frame that arrived at the peer. */
 export interface Frame {
   readonly source: string;
@@ -45,8 +48,8 @@ export interface Lab extends OwnKernel {
   program(name: string): string;
   /** Labels a cgroup as the agent does for one that is there already. */
   label(cgroup: string, identity: IdentityId): void;
-  /** `peers` of DEN in both directions; undefined = not enforced. */
-  policy(peers: Readonly<Record<number, 'allow' | 'deny'>> | undefined): void;
+  /** `peers` of DEN in both directions, or of each by itself; undefined = not enforced. */
+  policy(peers: Peers | { readonly ingress: Peers; readonly egress: Peers } | undefined): void;
   /** DEN may talk to FRIENDS. */
   enforce(): void;
   /** Runs a program as the workload, to its end; what arrived at the peer because of it. */
@@ -134,11 +137,16 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
     };
     const applier = new PolicyApplier(own.kernel.maps, new RuleTable());
     const policy: Lab['policy'] = (peers) => {
-      const tables = new Map(
-        Object.entries(peers ?? {}).map(([id, verdict]) => [Number(id), verdict === 'allow' ? ALLOW : DENY]),
-      );
-      const both = { enforced: true, peers: tables };
-      const compiled: CompiledIdentity | undefined = peers && { id: DEN, ingress: both, egress: both };
+      const direction = (of: Peers) => ({
+        enforced: true,
+        peers: new Map(Object.entries(of).map(([id, verdict]) => [Number(id), verdict === 'allow' ? ALLOW : DENY])),
+      });
+      const both = peers && ('ingress' in peers ? peers : { ingress: peers, egress: peers });
+      const compiled: CompiledIdentity | undefined = both && {
+        id: DEN,
+        ingress: direction(both.ingress),
+        egress: direction(both.egress),
+      };
       const addresses = [`${FRIENDS[4]}/32`, `${FRIENDS[6]}/128`].map((prefix) => ({ prefix, identity: FRIEND }));
       applier.apply({ changed: new Map([[DEN, compiled]]), addresses });
     };
