@@ -8,16 +8,19 @@ export const POLICY_DOCUMENTS = {
   cnp: { kind: 'CiliumNetworkPolicy', apiVersion: 'cilium.io/v2', namespaced: true },
   ccnp: { kind: 'CiliumClusterwideNetworkPolicy', apiVersion: 'cilium.io/v2', namespaced: false },
   netpol: { kind: 'NetworkPolicy', apiVersion: 'networking.k8s.io/v1', namespaced: true },
+  ccg: { kind: 'CiliumCIDRGroup', apiVersion: 'cilium.io/v2', namespaced: false },
 } as const;
 
-export const POLICY_KINDS = ['cnp', 'ccnp', 'netpol'] as const;
+export const POLICY_KINDS = ['cnp', 'ccnp', 'netpol', 'ccg'] as const;
 export const PolicyKindName = oneOf(POLICY_KINDS);
 export type PolicyKindName = (typeof POLICY_KINDS)[number];
 
 /** A Kubernetes document; its fields are checked by core's `parsePolicy`. */
 export const PolicyDocument = v.pipe(
   v.record(v.string(), v.unknown()),
-  v.description('CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy or NetworkPolicy, as in a cluster'),
+  v.description(
+    'CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy or CiliumCIDRGroup, as in a cluster',
+  ),
 );
 
 /** The envelope of GET, accepted by PUT: its `document` is used. */

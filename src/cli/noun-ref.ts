@@ -15,11 +15,11 @@ export function refPath(ref: string, noun: string, count: number, form: string, 
 export function policyPath(ref: string): string {
   const [kind, ...rest] = ref.split('/');
   const isKnown = (POLICY_KINDS as readonly string[]).includes(kind!);
-  const wanted = kind === 'ccnp' ? 1 : 2;
+  const wanted = kind === 'ccnp' || kind === 'ccg' ? 1 : 2;
   if (!isKnown || rest.length !== wanted || rest.includes('')) {
     throw new Failure(
       2,
-      `"${ref}" is not the name of one policy: it is written cnp/NAMESPACE/NAME, ccnp/NAME or netpol/NAMESPACE/NAME`,
+      `"${ref}" is not the name of one policy: it is written cnp/NAMESPACE/NAME, ccnp/NAME, netpol/NAMESPACE/NAME or ccg/NAME`,
     );
   }
   return [kind!, ...rest].map(encodeURIComponent).join('/');

@@ -78,7 +78,8 @@ export const NOUNS: readonly Noun[] = [
     word: 'policy',
     plural: 'policies',
     short: POLICY_KINDS,
-    summary: 'who may talk? CiliumNetworkPolicy (cnp), CiliumClusterwideNetworkPolicy (ccnp), NetworkPolicy (netpol)',
+    summary:
+      'who may talk? CiliumNetworkPolicy (cnp), CiliumClusterwideNetworkPolicy (ccnp), NetworkPolicy (netpol), CiliumCIDRGroup (ccg)',
     path: '/v1/policies',
     ref: 'KIND/[NAMESPACE/]NAME',
     example: 'cnp/shop/backend',

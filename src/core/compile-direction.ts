@@ -1,9 +1,9 @@
 import type { Identity } from './identity.ts';
 import type { IdentityIndex, Member, Question } from './identity-index.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
-import { type PortSet, PROTOCOLS } from './policy-port.ts';
 import type { Direction, Peer, PolicyRule } from './policy-rule.ts';
 import { type AppliedRule, buildTable, type PortRange, type PortTable } from './policy-table.ts';
+import { type PortSet, PROTOCOLS } from './protocol.ts';
 import { and } from './selector.ts';
 
 /** One rule of one policy, with the questions that it asks. */
@@ -39,6 +39,7 @@ export function askPeers(
   if (!peers || peers.some((peer) => peer.type === 'entity' && peer.entity === 'all')) return undefined;
   return peers.flatMap((peer) => {
     if (peer.type === 'cidr') return [index.askCidr(peer.prefix, peer.except)];
+    if (peer.type === 'cidr-group') return []; // `policiesOf` has put prefixes in its place
     if (peer.type === 'entity')
       return entitySelectors(peer.entity, clusterName).map((selector) => index.askSelector(selector));
     return [index.askSelector(peer.localCluster ? and(peer.selector, clusterRequirement(clusterName)) : peer.selector)];

@@ -19,7 +19,7 @@ import {
   compileDirection,
   NOT_ENFORCED,
 } from './compile-direction.ts';
-import type { IdentityId } from './identity.ts';
+import { type IdentityId, protects } from './identity.ts';
 import { IdentityIndex, type Member } from './identity-index.ts';
 import { type Direction, type Policy, policyRef } from './policy-rule.ts';
 import type { PortTable } from './policy-table.ts';
@@ -138,7 +138,7 @@ export class PolicyCompiler {
 
   /** Lets a rule apply to an identity, or not, as things are now. */
   #toggle(rule: CompiledRule, id: number): void {
-    const applies = rule.subjects.ids.has(id) && this.#index.get(id)?.subject === true;
+    const applies = rule.subjects.ids.has(id) && protects(rule.rule, id) && this.#index.get(id)?.subject === true;
     if (!applies) {
       this.#applying.get(id)?.[rule.rule.direction].delete(rule);
       return;

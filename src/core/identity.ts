@@ -61,11 +61,18 @@ export function isOutside(id: number): boolean {
 }
 
 /**
- * Whether policy can protect this identity. Addresses outside, nodes and the host's own processes have no side of
- * their own: an endpointSelector never selects them (Cilium keeps the host for nodeSelector).
+ * Whether policy can protect this identity. Addresses outside and other nodes have no side of their own. The host's own
+ * processes are protected by host policies (`nodeSelector`) alone, and nobody else by them: see `protects`.
  */
 export function isSubject(id: number): boolean {
-  return id === RESERVED.init || (id >= 100 && id < LOCAL_SCOPE);
+  return SUBJECTS.includes(id) || (id >= 100 && id < LOCAL_SCOPE);
+}
+
+const SUBJECTS: readonly number[] = [RESERVED.host, RESERVED.init, RESERVED.health, RESERVED.ingress];
+
+/** Whether a rule is of the kind that can protect this identity: host policies the host, all others endpoints. */
+export function protects(rule: { readonly host?: true }, id: number): boolean {
+  return (rule.host === true) === (id === RESERVED.host);
 }
 
 /** Every reserved identity that can be a peer. kube-apiserver is also a node, as in Cilium. */

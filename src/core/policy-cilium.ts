@@ -4,6 +4,7 @@ import {
   at,
   type Fields,
   type FieldTable,
+  need,
   type Report,
   readBoolean,
   readEach,
@@ -12,7 +13,9 @@ import {
   readObject,
   readString,
   refuse,
+  refuseUnsupported,
 } from './policy-fields.ts';
+import { parseIcmps } from './policy-icmp.ts';
 import { parseMetadata } from './policy-metadata.ts';
 import { type PeerScope, parsePeers } from './policy-peer.ts';
 import { parseToPorts } from './policy-port.ts';
@@ -23,37 +26,54 @@ import { and, mentions, requirementOf, type Selector } from './selector.ts';
 const DOCUMENT: FieldTable = { known: ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status'] };
 
 const SPEC: FieldTable = {
-  known: ['endpointSelector', ...SECTIONS, 'labels', 'enableDefaultDeny', 'description'],
-  unsupported: { nodeSelector: '', log: '' },
+  known: ['endpointSelector', 'nodeSelector', ...SECTIONS, 'labels', 'enableDefaultDeny', 'description', 'log'],
 };
 
 const DEFAULT_DENY: FieldTable = { known: ['ingress', 'egress'] };
+const LOG: FieldTable = { known: ['value'] };
+const AUTHENTICATION: FieldTable = { known: ['mode'] };
+const MODES = ['disabled', 'required', 'test-always-fail'];
 const REMOVED = 'not supported: Cilium removed it in 1.19';
-const RENAMED = { auth: 'is called `authentication`' };
-const INGRESS_PEERS = ['fromEndpoints', 'fromCIDR', 'fromCIDRSet', 'fromEntities'];
-const EGRESS_PEERS = ['toEndpoints', 'toCIDR', 'toCIDRSet', 'toEntities'];
-const INGRESS_UNSUPPORTED = { fromRequires: REMOVED, fromGroups: '', fromNodes: '', icmps: '' };
-const EGRESS_UNSUPPORTED = { toRequires: REMOVED, toGroups: '', toNodes: '', toServices: '', icmps: '' };
+const RENAMED = 'not supported: it is called `authentication` since Cilium 1.14';
+const INGRESS = [
+  'fromEndpoints',
+  'fromCIDR',
+  'fromCIDRSet',
+  'fromEntities',
+  'fromNodes',
+  'fromGroups',
+  'toPorts',
+  'icmps',
+];
+const EGRESS = [
+  'toEndpoints',
+  'toCIDR',
+  'toCIDRSet',
+  'toEntities',
+  'toNodes',
+  'toGroups',
+  'toServices',
+  'toPorts',
+  'icmps',
+];
 
 const RULE: Readonly<Record<Section, FieldTable>> = {
   ingress: {
-    known: [...INGRESS_PEERS, 'toPorts'],
-    unsupported: { ...INGRESS_UNSUPPORTED, authentication: '' },
-    misplaced: RENAMED,
+    known: [...INGRESS, 'authentication'],
+    unsupported: { fromRequires: REMOVED, auth: RENAMED },
   },
   ingressDeny: {
-    known: [...INGRESS_PEERS, 'toPorts'],
-    unsupported: INGRESS_UNSUPPORTED,
+    known: INGRESS,
+    unsupported: { fromRequires: REMOVED },
     misplaced: { authentication: 'is only allowed in ingress' },
   },
   egress: {
-    known: [...EGRESS_PEERS, 'toPorts'],
-    unsupported: { ...EGRESS_UNSUPPORTED, toFQDNs: '', authentication: '' },
-    misplaced: RENAMED,
+    known: [...EGRESS, 'toFQDNs', 'authentication'],
+    unsupported: { toRequires: REMOVED, auth: RENAMED },
   },
   egressDeny: {
-    known: [...EGRESS_PEERS, 'toPorts'],
-    unsupported: EGRESS_UNSUPPORTED,
+    known: EGRESS,
+    unsupported: { toRequires: REMOVED },
     misplaced: { authentication: 'is only allowed in egress', toFQDNs: 'is only allowed in egress' },
   },
 };
@@ -63,7 +83,11 @@ export function parseCiliumPolicy(report: Report, object: Fields, kind: 'cnp' | 
   const metadata = parseMetadata(report, object.metadata, kind === 'cnp' ? 'namespaced' : 'cluster');
   if (!fields) return undefined;
   const specs = fields.specs === undefined ? [] : readList(report, '/specs', fields.specs);
-  if (fields.spec === undefined && !specs?.length) return refuse(report, '/spec', 'spec or specs is required');
+  if (fields.spec === undefined && fields.specs === undefined) {
+    return refuse(report, '/spec', 'spec or specs is required');
+  }
+  if (fields.spec === undefined && specs?.length === 0)
+    report.warnings.push('/specs: empty, so the policy says nothing');
   const ref = policyRef({ kind, name: '?', ...metadata });
   const rules = [
     ...(fields.spec === undefined ? [] : parseSpec(report, '/spec', fields.spec, `${ref} `, metadata?.namespace)),
@@ -85,7 +109,10 @@ function parseSpec(
   const fields = readFields(report, path, value, SPEC);
   if (!fields) return [];
   checkInformative(report, path, fields);
-  const subject = parseSubject(report, path, value as Fields, fields, namespace);
+  const host = fields.nodeSelector !== undefined;
+  const subject = host
+    ? parseHost(report, path, fields, namespace)
+    : parseSubject(report, path, fields.endpointSelector, namespace);
   const defaultDeny = parseDefaultDeny(report, at(path, 'enableDefaultDeny'), fields.enableDefaultDeny);
   const scope: PeerScope = {
     ...(namespace === undefined ? {} : { namespace }),
@@ -95,7 +122,7 @@ function parseSpec(
     const direction = section === 'ingress' || section === 'ingressDeny' ? 'ingress' : 'egress';
     const deny = section === 'ingressDeny' || section === 'egressDeny';
     const elements = readEach(report, at(path, section), fields[section], (here, rule) =>
-      parseRule(report, here, rule, section, scope),
+      parseRule(report, here, rule, section, scope, host),
     );
     return (elements ?? []).map(
       (match, index): PolicyRule => ({
@@ -104,6 +131,7 @@ function parseSpec(
         direction,
         deny,
         subject,
+        ...(host ? { host } : {}),
         ...match,
         defaultDeny: defaultDeny[direction] ?? true,
       }),
@@ -119,23 +147,25 @@ function parseSpec(
   return rules;
 }
 
-/** Always within the policy's namespace, whatever it says itself; clusterwide, every endpoint that it selects. */
-function parseSubject(
-  report: Report,
-  path: string,
-  spec: Fields,
-  fields: Fields,
-  namespace: string | undefined,
-): Selector {
-  const here = at(path, 'endpointSelector');
-  if (spec.nodeSelector != null && fields.endpointSelector !== undefined) {
+/** A host policy: only a clusterwide policy may have one, and it protects hosts alone. */
+function parseHost(report: Report, path: string, fields: Fields, namespace: string | undefined): Selector {
+  const here = at(path, 'nodeSelector');
+  if (fields.endpointSelector !== undefined) {
     refuse(report, path, 'endpointSelector and nodeSelector cannot be combined');
   }
-  if (fields.endpointSelector === undefined) {
-    if (spec.nodeSelector == null) refuse(report, here, 'endpointSelector is required; {} selects every endpoint');
+  if (namespace !== undefined) refuse(report, here, 'only a CiliumClusterwideNetworkPolicy may have a nodeSelector');
+  need(report, 'nodeSelector', here, 'nodeSelector');
+  return parseSelector(report, here, fields.nodeSelector) ?? { requirements: [] };
+}
+
+/** Always within the policy's namespace, whatever it says itself; clusterwide, every endpoint that it selects. */
+function parseSubject(report: Report, path: string, value: unknown, namespace: string | undefined): Selector {
+  const here = at(path, 'endpointSelector');
+  if (value === undefined) {
+    refuse(report, here, 'endpointSelector is required; {} selects every endpoint');
     return { requirements: [] };
   }
-  const selector = parseSelector(report, here, fields.endpointSelector) ?? { requirements: [] };
+  const selector = parseSelector(report, here, value) ?? { requirements: [] };
   if (namespace === undefined) return selector;
   const foreign = selector.requirements.filter(
     (r) => r.source === 'k8s' && r.key === NAMESPACE_KEY && r.operator === 'In' && r.values.length === 1,
@@ -162,21 +192,40 @@ function parseRule(
   value: unknown,
   section: Section,
   scope: PeerScope,
+  host: boolean,
 ): Pick<PolicyRule, 'peers' | 'ports'> {
   const fields = readFields(report, path, value, RULE[section]);
   if (!fields) return { peers: [] };
+  const direction = section === 'ingress' || section === 'ingressDeny' ? 'ingress' : 'egress';
   const deny = section === 'ingressDeny' || section === 'egressDeny';
-  const peers = parsePeers(
-    report,
-    path,
-    fields,
-    section === 'ingress' || section === 'ingressDeny' ? 'from' : 'to',
-    scope,
-  );
-  const ports = parseToPorts(report, at(path, 'toPorts'), fields.toPorts, deny);
+  const peers = parsePeers(report, path, fields, direction === 'ingress' ? 'from' : 'to', scope);
+  const toPorts = parseToPorts(report, at(path, 'toPorts'), fields.toPorts, { direction, deny, host });
+  const icmps = parseIcmps(report, at(path, 'icmps'), fields.icmps);
+  if (toPorts && icmps)
+    refuse(report, path, 'toPorts and icmps cannot be combined in one rule: write one rule for each');
+  checkAuthentication(report, at(path, 'authentication'), fields.authentication);
+  const ports = toPorts ?? icmps;
   if (!peers && !ports) return { peers: [] };
   return { ...(peers ? { peers } : {}), ...(ports ? { ports } : {}) };
 }
+
+/** `disabled` is what there is without it. */
+function checkAuthentication(report: Report, path: string, value: unknown): void {
+  const fields = value === undefined ? undefined : readFields(report, path, value, AUTHENTICATION);
+  if (!fields) return;
+  if (!MODES.includes(fields.mode as string)) refuse(report, at(path, 'mode'), 'unknown mode', fields.mode, MODES);
+  else if (fields.mode !== 'disabled') {
+    refuseUnsupported(
+      report,
+      path,
+      'authentication',
+      undefined,
+      'not supported yet: peers do not authenticate each other',
+    );
+  }
+}
+
+const MAX_LOG = 32;
 
 /** Fields that have no effect on a verdict. */
 function checkInformative(report: Report, path: string, fields: Fields): void {
@@ -184,4 +233,11 @@ function checkInformative(report: Report, path: string, fields: Fields): void {
   readEach(report, at(path, 'labels'), fields.labels, (here, label) =>
     typeof label === 'string' ? label : readObject(report, here, label),
   );
+  const log = fields.log === undefined ? undefined : readFields(report, at(path, 'log'), fields.log, LOG);
+  if (log?.value === undefined) return;
+  const here = at(at(path, 'log'), 'value');
+  const text = readString(report, here, log.value);
+  if (text !== undefined && !(text.length <= MAX_LOG && /^[\x20-\x7e]*$/.test(text))) {
+    refuse(report, here, `must be at most ${MAX_LOG} printable characters`, text);
+  }
 }

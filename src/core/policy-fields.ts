@@ -8,7 +8,12 @@ import type { FieldError, Result } from './problem.ts';
 export interface Report {
   readonly errors: FieldError[];
   readonly warnings: string[];
+  readonly features: ReadonlySet<Feature>;
 }
+
+/** What the compiler understands and a kernel may not enforce yet. */
+export const FEATURES = ['nodeSelector', 'icmps', 'nodes', 'cidrGroups', 'ipProtocols'] as const;
+export type Feature = (typeof FEATURES)[number];
 
 export interface FieldTable {
   /** Put before the names of unsupported fields in messages: `rules.`. */
@@ -27,8 +32,13 @@ export const NOT_SUPPORTED = 'not-supported';
 /** Who sends more errors than this wants no list of them. */
 const MAX_ERRORS = 100;
 
-export function newReport(): Report {
-  return { errors: [], warnings: [] };
+export function newReport(features: ReadonlySet<Feature>): Report {
+  return { errors: [], warnings: [], features };
+}
+
+/** Refuses `name` where the reader may not use the feature. */
+export function need(report: Report, feature: Feature, path: string, name: string): void {
+  if (!report.features.has(feature)) refuseUnsupported(report, path, name);
 }
 
 export function toResult<T>(report: Report, value: T | undefined): Result<T> {

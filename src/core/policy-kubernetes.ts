@@ -4,9 +4,9 @@
  * `policyTypes` does not name it.
  */
 import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from './label.ts';
+import { parseCidrRule } from './policy-cidr.ts';
 import { at, type Fields, type FieldTable, type Report, readEach, readFields, refuse } from './policy-fields.ts';
 import { parseMetadata } from './policy-metadata.ts';
-import { parseCidrRule } from './policy-peer.ts';
 import { parseNetworkPolicyPorts } from './policy-port.ts';
 import { type Direction, type Peer, type Policy, type PolicyRule, policyRef } from './policy-rule.ts';
 import { parseSelector } from './policy-selector.ts';
@@ -106,7 +106,7 @@ function parsePeer(report: Report, path: string, value: unknown, namespace: stri
   const namespaces =
     fields.namespaceSelector === undefined
       ? undefined
-      : parseSelector(report, at(path, 'namespaceSelector'), fields.namespaceSelector);
+      : parseSelector(report, at(path, 'namespaceSelector'), fields.namespaceSelector, 'k8s:');
   if (!pods || (fields.namespaceSelector !== undefined && !namespaces)) return undefined;
   const selector = namespaces ? and(pods, ...ofNamespaces(namespaces)) : inNamespace(pods, namespace);
   return { type: 'endpoints', selector, localCluster: !mentions(pods, (r) => r.key === CLUSTER_KEY) };

@@ -1,17 +1,8 @@
 /** Peers of a Cilium rule: `fromEndpoints`, `toCIDRSet`, … as one list. */
-import { contains, formatPrefix, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
 import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from './label.ts';
-import {
-  at,
-  type Fields,
-  type FieldTable,
-  type Report,
-  readEach,
-  readFields,
-  readString,
-  refuse,
-  refuseUnsupported,
-} from './policy-fields.ts';
+import { parseCidr, parseCidrSetRule } from './policy-cidr.ts';
+import { checkFqdns, checkGroups, checkServices } from './policy-elsewhere.ts';
+import { at, type Fields, need, type Report, readEach, refuse, refuseUnsupported } from './policy-fields.ts';
 import { ENTITIES, type Peer } from './policy-rule.ts';
 import { parseSelector } from './policy-selector.ts';
 import { and, mentions, type Requirement, requirementOf, type Selector } from './selector.ts';
@@ -23,7 +14,9 @@ export interface PeerScope {
   readonly subjectIsInit: boolean;
 }
 
-const CIDR_RULE: FieldTable = { known: ['cidr', 'except'], unsupported: { cidrGroupRef: '', cidrGroupSelector: '' } };
+/** Those that select nobody when they are present and empty; an empty list of the others is as if absent. */
+const MEMBERS = ['Endpoints', 'CIDR', 'CIDRSet', 'Entities'] as const;
+const OTHERS = ['Nodes', 'Groups', 'Services', 'FQDNs'] as const;
 
 /**
  * Absent members only → undefined: every peer. A member that is present and empty selects nobody, and takes the
@@ -37,32 +30,33 @@ export function parsePeers(
   side: 'from' | 'to',
   scope: PeerScope,
 ): readonly Peer[] | undefined {
-  const [endpoints, cidrs, cidrSet, entities] = (['Endpoints', 'CIDR', 'CIDRSet', 'Entities'] as const).map(
-    (member) => `${side}${member}`,
-  ) as [string, string, string, string];
+  const read = (member: string, one: (here: string, value: unknown) => Peer | undefined) =>
+    readEach(report, at(path, side + member), fields[side + member], one);
   const lists: Record<string, readonly Peer[] | undefined> = {
-    [endpoints]: readEach(report, at(path, endpoints), fields[endpoints], (here, value) => {
+    Endpoints: read('Endpoints', (here, value) => {
       const selector = parseSelector(report, here, value);
       return selector && toEndpointsPeer(selector, scope);
     }),
-    [cidrs]: readEach(report, at(path, cidrs), fields[cidrs], (here, value) => parseCidr(report, here, value)),
-    [cidrSet]: readEach(report, at(path, cidrSet), fields[cidrSet], (here, value) => {
-      const rule = readFields(report, here, value, CIDR_RULE);
-      return rule && parseCidrRule(report, here, rule, 'equal');
+    CIDR: read('CIDR', (here, value) => parseCidr(report, here, value)),
+    CIDRSet: read('CIDRSet', (here, value) => parseCidrSetRule(report, here, value)),
+    Entities: read('Entities', (here, value) => parseEntity(report, here, value)),
+    Nodes: read('Nodes', (here, value) => {
+      const selector = parseSelector(report, here, value);
+      return selector && toNodesPeer(selector);
     }),
-    [entities]: readEach(report, at(path, entities), fields[entities], (here, value) =>
-      parseEntity(report, here, value),
-    ),
   };
-  const present = Object.entries(lists).filter(([, list]) => list !== undefined);
-  const full = Object.keys(lists).filter(
-    (name) => Array.isArray(fields[name]) && (fields[name] as unknown[]).length > 0,
-  );
+  const isFull = (member: string) => Array.isArray(fields[side + member]) && (fields[side + member] as []).length > 0;
+  const full = [...MEMBERS, ...OTHERS].filter(isFull);
   if (full.length > 1) {
-    refuse(report, path, `${full.join(' and ')} cannot be combined in one rule: write one rule for each`);
+    const names = full.map((member) => side + member).join(' and ');
+    refuse(report, path, `${names} cannot be combined in one rule: write one rule for each`);
   }
-  if (present.length === 0) return undefined;
-  return present.some(([name]) => !full.includes(name)) ? [] : present.flatMap(([, list]) => list!);
+  if (isFull('Nodes')) need(report, 'nodes', at(path, `${side}Nodes`), `${side}Nodes`);
+  checkGroups(report, at(path, `${side}Groups`), fields[`${side}Groups`], `${side}Groups`);
+  checkServices(report, at(path, 'toServices'), fields.toServices);
+  checkFqdns(report, at(path, 'toFQDNs'), fields.toFQDNs);
+  if (MEMBERS.some((member) => lists[member] !== undefined && !isFull(member))) return [];
+  return full.length === 0 ? undefined : full.flatMap((member) => lists[member] ?? []);
 }
 
 /**
@@ -71,8 +65,18 @@ export function parsePeers(
  */
 function toEndpointsPeer(selector: Selector, scope: PeerScope): Peer {
   if (mentions(selector, (r) => r.source === 'reserved')) return { type: 'endpoints', selector, localCluster: false };
-  const localCluster = !mentions(selector, (r) => isKubernetes(r) && r.key === CLUSTER_KEY);
-  return { type: 'endpoints', selector: and(selector, ...namespaceRequirement(selector, scope)), localCluster };
+  const namespaced = and(selector, ...namespaceRequirement(selector, scope));
+  return { type: 'endpoints', selector: namespaced, localCluster: namesNoCluster(selector) };
+}
+
+/** Other hosts by their labels; never this one. */
+function toNodesPeer(selector: Selector): Peer {
+  const remote = requirementOf('reserved:remote-node', 'Exists', []);
+  return { type: 'endpoints', selector: and(selector, remote), localCluster: namesNoCluster(selector) };
+}
+
+function namesNoCluster(selector: Selector): boolean {
+  return !mentions(selector, (r) => isKubernetes(r) && r.key === CLUSTER_KEY);
 }
 
 function namespaceRequirement(selector: Selector, scope: PeerScope): Requirement[] {
@@ -92,50 +96,4 @@ function parseEntity(report: Report, path: string, value: unknown): Peer | undef
   if (value === 'cluster-mesh') return refuseUnsupported(report, path, 'entity cluster-mesh', value);
   const entity = ENTITIES.find((name) => name === value);
   return entity ? { type: 'entity', entity } : refuse(report, path, 'unknown entity', value, ENTITIES);
-}
-
-/** One of `fromCIDR`: an address alone is a prefix of full length. */
-function parseCidr(report: Report, path: string, value: unknown): Peer | undefined {
-  const prefix = readPrefix(report, path, value, true);
-  return prefix && { type: 'cidr', prefix: formatPrefix(prefix), except: [] };
-}
-
-/**
- * `{cidr, except}` of Cilium and of NetworkPolicy's ipBlock.
- * @param except whether an exception may be as large as the cidr: Cilium says yes, Kubernetes no
- */
-export function parseCidrRule(
-  report: Report,
-  path: string,
-  fields: Fields,
-  except: 'equal' | 'smaller',
-): Peer | undefined {
-  if (fields.cidr === undefined) return refuse(report, at(path, 'cidr'), 'cidr is required');
-  const outer = readPrefix(report, at(path, 'cidr'), fields.cidr, false);
-  const inner = readEach(report, at(path, 'except'), fields.except, (here, value) => {
-    const prefix = readPrefix(report, here, value, false);
-    if (!prefix || !outer) return undefined;
-    const fits = contains(outer, prefix) && (except === 'equal' || prefix.length > outer.length);
-    return fits ? formatPrefix(prefix) : refuse(report, here, `must lie within ${formatPrefix(outer)}`, value);
-  });
-  return outer && { type: 'cidr', prefix: formatPrefix(outer), except: [...new Set(inner ?? [])].sort() };
-}
-
-function readPrefix(report: Report, path: string, value: unknown, bare: boolean): Prefix | undefined {
-  const text = readString(report, path, value);
-  if (text === undefined) return undefined;
-  const prefix = parsePrefix(text, { bare });
-  if (!prefix) {
-    return refuse(
-      report,
-      path,
-      bare ? 'must be an address or address/length' : 'must be address/length, such as 10.0.0.0/8',
-      text,
-    );
-  }
-  const written = parseAddress(text.split('/')[0]!)!;
-  if (written.some((byte, i) => byte !== prefix.bytes[i])) {
-    report.warnings.push(`${path}: ${text} is read as ${formatPrefix(prefix)}`);
-  }
-  return prefix;
 }

@@ -15,7 +15,7 @@ import { OPERATORS, type Operator, type Requirement, requirementOf, type Selecto
 const SELECTOR: FieldTable = { known: ['matchLabels', 'matchExpressions'] };
 const EXPRESSION: FieldTable = { known: ['key', 'operator', 'values'] };
 
-/** @param prefix put before every key that has no source of its own, e.g. `k8s:` */
+/** @param prefix the source of every key, e.g. `k8s:`; without one, keys may carry their own */
 export function parseSelector(report: Report, path: string, value: unknown, prefix = ''): Selector | undefined {
   const fields = readFields(report, path, value, SELECTOR);
   if (!fields) return undefined;
@@ -69,10 +69,18 @@ function readValues(report: Report, path: string, value: unknown, operator: Oper
   return values.length === list.length ? values : undefined;
 }
 
+/** Cilium checks a key with its source before it (`any.app`), which therefore counts among the 63 characters. */
 function checkKey(report: Report, path: string, key: string, prefix: string): void {
   const { source, key: bare } = splitSource(withPrefix(key, prefix), 'any');
-  const problem = source === '' ? `label key "${key}": the source before ":" is empty` : labelKeyProblem(bare);
+  const problem =
+    source === ''
+      ? `label key "${key}": the source before ":" is empty`
+      : (labelKeyProblem(bare) ?? withSource(source, bare));
   if (problem) refuse(report, path, problem, key);
+}
+
+function withSource(source: string, key: string): string | undefined {
+  return labelKeyProblem(`${source}.${key}`) && `label key "${source}:${key}" is too long or has an unusual source`;
 }
 
 function checkValue(report: Report, path: string, value: string): boolean {
@@ -81,6 +89,7 @@ function checkValue(report: Report, path: string, value: string): boolean {
   return problem === undefined;
 }
 
+/** `$host` is an old way to write `reserved:host`. */
 function withPrefix(key: string, prefix: string): string {
-  return key.includes(':') ? key : prefix + key;
+  return prefix === '' && key.startsWith('$') ? `reserved:${key.slice(1)}` : prefix + key;
 }

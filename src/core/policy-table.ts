@@ -1,6 +1,8 @@
+import { portOf } from './protocol.ts';
+
 /**
  * What one endpoint and direction answers to one peer: verdicts per protocol and port range, and a fallback for all
- * else (ICMP and every protocol without ports included).
+ * else (every other protocol included).
  *
  * 1. A deny rule that matches decides, however special the allow rules are.
  * 2. Else an allow rule that matches decides.
@@ -10,7 +12,7 @@
  *    are one entry, and none answers what the fallback answers. Equal behaviour and equal names ⇔ equal tables.
  */
 export interface PortEntry {
-  /** 6, 17 or 132. (1 and 58 once ICMP rules exist; 0 would be any.) */
+  /** 6, 17, 132 with ports; 1 and 58 with ICMP types in their place; 2 and 112 whole. */
   readonly protocol: number;
   readonly from: number;
   /** Inclusive. */
@@ -104,8 +106,9 @@ function same(a: PortTable['fallback'], b: PortTable['fallback']): boolean {
   );
 }
 
-/** The answer for one packet; `port` is the destination's, absent for ICMP. */
+/** The answer for one packet; `port` is the destination's, for ICMP the type. */
 export function lookupPort(table: PortTable, protocol: number, port: number | undefined): PortTable['fallback'] {
-  const entry = port === undefined ? undefined : table.entries.find((candidate) => covers(candidate, protocol, port));
+  const key = portOf(protocol, port);
+  const entry = key === undefined ? undefined : table.entries.find((candidate) => covers(candidate, protocol, key));
   return entry ?? table.fallback;
 }

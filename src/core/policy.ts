@@ -1,5 +1,15 @@
+import { parseCidrGroup } from './policy-cidr-group.ts';
 import { parseCiliumPolicy } from './policy-cilium.ts';
-import { newReport, readObject, refuse, toResult } from './policy-fields.ts';
+import {
+  FEATURES,
+  type Feature,
+  type Fields,
+  newReport,
+  type Report,
+  readObject,
+  refuse,
+  toResult,
+} from './policy-fields.ts';
 import { parseNetworkPolicy } from './policy-kubernetes.ts';
 import type { Policy } from './policy-rule.ts';
 import type { Result } from './problem.ts';
@@ -10,14 +20,22 @@ export const POLICY_TYPES = [
   { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy' },
   { apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy' },
   { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' },
+  { apiVersion: 'cilium.io/v2', kind: 'CiliumCIDRGroup' },
 ] as const;
+
+/** All that the oracle and the compiler understand. */
+export const UNDERSTOOD: ReadonlySet<Feature> = new Set(FEATURES);
+
+/** What the kernel's programs enforce: the rest must not be stored, or it would be taken for enforced. */
+export const ENFORCED: ReadonlySet<Feature> = new Set<Feature>(['cidrGroups']);
 
 /**
  * Reads one document (already parsed from YAML or JSON). Unknown and unsupported fields are refused by name: 400 if
  * anything is malformed, else 422 if anything is not supported yet. Warnings say what is legal and surprising.
+ * @param features what may be used besides what every version enforces
  */
-export function parsePolicy(document: unknown): Result<Policy> {
-  const report = newReport();
+export function parsePolicy(document: unknown, features: ReadonlySet<Feature> = ENFORCED): Result<Policy> {
+  const report = newReport(features);
   const object = readObject(report, '', document);
   if (!object) return toResult<Policy>(report, undefined);
   const type = POLICY_TYPES.find(({ kind }) => kind === object.kind);
@@ -30,9 +48,14 @@ export function parsePolicy(document: unknown): Result<Policy> {
     const message = `apiVersion of a ${type.kind} must be ${type.apiVersion}`;
     refuse(report, '/apiVersion', message, object.apiVersion, [type.apiVersion]);
   }
-  const policy =
-    type.kind === 'NetworkPolicy'
-      ? parseNetworkPolicy(report, object)
-      : parseCiliumPolicy(report, object, type.kind === 'CiliumNetworkPolicy' ? 'cnp' : 'ccnp');
-  return toResult(report, policy);
+  return toResult(report, PARSERS[type.kind](report, object));
 }
+
+const PARSERS: Readonly<
+  Record<(typeof POLICY_TYPES)[number]['kind'], (report: Report, object: Fields) => Policy | undefined>
+> = {
+  CiliumNetworkPolicy: (report, object) => parseCiliumPolicy(report, object, 'cnp'),
+  CiliumClusterwideNetworkPolicy: (report, object) => parseCiliumPolicy(report, object, 'ccnp'),
+  NetworkPolicy: parseNetworkPolicy,
+  CiliumCIDRGroup: parseCidrGroup,
+};

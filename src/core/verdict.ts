@@ -4,9 +4,10 @@
  *
  * 1. A connection is forwarded iff the sender's egress and the receiver's ingress both forward it. Replies follow the
  *    connection and are never asked about.
- * 2. Only endpoints enforce: workloads that the world lists, and `reserved:init` where it is listed. Addresses outside,
- *    nodes and the host's own processes forward everything on their side.
- * 3. A rule applies to an endpoint in one direction if its subject selects the endpoint's labels.
+ * 2. Only endpoints enforce: workloads that the world lists, and `init`, `health`, `ingress` and the host where they are
+ *    listed. Addresses outside and other nodes forward everything on their side.
+ * 3. A rule applies to an endpoint in one direction if its subject selects the endpoint's labels. A host policy applies
+ *    to the host alone, and nothing else does.
  * 4. A rule matches a connection if its peers include the other end and its ports include the protocol and port.
  * 5. If a deny rule matches: dropped, POLICY_DENY.
  * 6. Else if an allow rule matches: forwarded, ALLOWED.
@@ -15,17 +16,19 @@
  * 9. Enforcement `never` forwards everything; `always` puts every endpoint into default deny, both directions.
  * 10. Peers. Absent: every peer, also one that nobody knows. Endpoints: those whose labels the selector selects, of
  *     this cluster unless the selector names one. Entities: by reserved labels (peer.ts). CIDR: addresses outside that
- *     lie in the prefix and in none of its exceptions; never a workload, a node or the host.
- * 11. Ports. Absent: all traffic. Else only TCP, UDP and SCTP with a port in one of the ranges; ICMP has no port. A
- *     named port is the number that the receiver's identity declares under that name for that protocol; else nothing.
+ *     lie in the prefix and in none of its exceptions; never a workload, a node or the host. A group of prefixes is each
+ *     of them; one that does not exist is nobody.
+ * 11. Ports. Absent: all traffic. Else only the protocols of the list: TCP, UDP and SCTP with a port in the range, ICMP
+ *     of that type, VRRP and IGMP whole. A named port is the number that the receiver's identity declares under that
+ *     name for that protocol; else nothing.
  * 12. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
  */
 import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
-import { type Identity, type IdentityId, isOutside, isSubject, RESERVED } from './identity.ts';
+import { type Identity, type IdentityId, isOutside, isSubject, protects, RESERVED } from './identity.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
-import type { PortSet } from './policy-port.ts';
 import { type Direction, type Peer, type PolicyRule, policyRef } from './policy-rule.ts';
 import { MAX_RULES } from './policy-table.ts';
+import { type PortSet, portOf } from './protocol.ts';
 import { and, indexLabels, selects } from './selector.ts';
 import { builtInDefaultDeny, identitiesOf, policiesOf, type World } from './world.ts';
 
@@ -35,7 +38,7 @@ export interface Connection {
   /** Where an end is outside: its address. Without one, its identity's prefix stands for it. */
   readonly fromAddress?: string;
   readonly toAddress?: string;
-  /** The destination's; absent for protocols without ports. */
+  /** The destination's; for ICMP its type. Absent for other protocols without ports. */
   readonly port?: number;
   /** IP protocol number. */
   readonly protocol: number;
@@ -83,7 +86,7 @@ function side(
   const labels = indexLabels(subject.identity.labels);
   const applying = [...policiesOf(world).values()]
     .flatMap((policy) => policy.rules.map((rule) => ({ policy, rule })))
-    .filter(({ rule }) => rule.direction === direction && selects(rule.subject, labels));
+    .filter(({ rule }) => rule.direction === direction && protects(rule, subject.id) && selects(rule.subject, labels));
   const matching = applying
     .map(({ rule }) => rule)
     .filter((rule) => matchesPeer(world, rule, peer) && matchesPort(rule, receiver.identity, connection));
@@ -121,6 +124,8 @@ function includes(world: World, candidate: Peer, peer: End): boolean {
         peer.identity !== undefined &&
         entitySelectors(candidate.entity, world.clusterName).some((selector) => selects(selector, labels))
       );
+    case 'cidr-group':
+      return false; // `policiesOf` has put prefixes in its place
     case 'cidr': {
       const where = isOutside(peer.id) ? placeOf(world, peer) : undefined;
       if (!where || !contains(parsePrefix(candidate.prefix)!, where)) return false;
@@ -145,7 +150,9 @@ function matchesPort(rule: PolicyRule, receiver: Identity | undefined, connectio
   return !rule.ports || rule.ports.some((set) => coversPort(set, receiver, connection));
 }
 
-function coversPort(set: PortSet, receiver: Identity | undefined, { protocol, port }: Connection): boolean {
+function coversPort(set: PortSet, receiver: Identity | undefined, connection: Connection): boolean {
+  const { protocol } = connection;
+  const port = portOf(protocol, connection.port);
   if (port === undefined || !(set.protocols as readonly number[]).includes(protocol)) return false;
   if (!('name' in set)) return set.from <= port && port <= set.to;
   const declared = receiver?.ports?.[set.name];

@@ -1,11 +1,16 @@
 import { parsePrefix } from './cidr.ts';
 import { type Identity, type IdentityId, RESERVED, RESERVED_IDENTITIES } from './identity.ts';
 import { canonicalLabels, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, NAMESPACE_NAME_LABEL, toLabel } from './label.ts';
+import { resolveCidrGroups } from './policy-cidr-group.ts';
 import { comparePolicies, type Policy, policyRef } from './policy-rule.ts';
 
 /** All that a verdict depends on. */
 export interface World {
-  /** Workloads. Reserved identities are peers in any case; one that is listed here replaces the built-in. */
+  /**
+   * Workloads. Reserved identities are peers in any case; one that is listed here replaces the built-in, and is
+   * protected too if it can be: `init`, `health`, `ingress`, and the host with its labels (`k8s:key=value` beside
+   * `reserved:host`), which host policies select.
+   */
   readonly identities: readonly Identity[];
   /** Prefixes that have an identity on this host; see `cidrPrefixes`. */
   readonly cidrs: readonly { readonly id: IdentityId; readonly prefix: string }[];
@@ -17,9 +22,10 @@ export interface World {
   readonly enforcement?: 'default' | 'always' | 'never';
 }
 
-/** By name, in policy order. A name has one policy: the last that the list gives it. */
-export function policiesOf(world: World): ReadonlyMap<string, Policy> {
-  return new Map([...world.policies].sort(comparePolicies).map((policy) => [policyRef(policy), policy]));
+/** By name, in policy order, groups of prefixes resolved. A name has one policy: the last that the list gives it. */
+export function policiesOf(world: Pick<World, 'policies'>): ReadonlyMap<string, Policy> {
+  const byName = new Map([...world.policies].sort(comparePolicies).map((policy) => [policyRef(policy), policy]));
+  return new Map(resolveCidrGroups([...byName.values()]).map((policy) => [policyRef(policy), policy]));
 }
 
 /** Every identity with all of its labels: reserved, listed, and one for each prefix. */

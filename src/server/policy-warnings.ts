@@ -17,7 +17,8 @@ export function policyWarnings(
     return [`this version does not accept the document, so it is not enforced: ${why}`];
   }
   const warnings = [...(reading.warnings ?? [])];
-  if (selected === 0) warnings.push('selects no registered workload: check the labels of endpointSelector');
+  if (selected === 0 && policy.rules.some(({ host }) => !host))
+    warnings.push('selects no registered workload: check the labels of endpointSelector');
   return [...warnings, ...forgeableSources(policy, state)];
 }
 

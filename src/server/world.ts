@@ -82,7 +82,7 @@ function namespacesOf(state: State): World['namespaces'] {
 
 /** Identities of registered workloads that at least one rule of `policy` selects. */
 export function selectedIdentities(policy: Policy, state: State): StoredIdentity[] {
-  return identitiesOf(new Set(policy.rules.map((rule) => rule.subject)), state);
+  return identitiesOf(new Set(policy.rules.filter(({ host }) => !host).map(({ subject }) => subject)), state);
 }
 
 /** Identities of registered workloads that an allow rule of `policy` for ingress names by label. */

@@ -68,7 +68,7 @@ test('names are checked before a call', async () => {
       ['workload', 'get', 'shop'],
       /"shop" is not the name of one workload: it is written NAMESPACE\/NAME, such as shop\/frontend/,
     ],
-    [['policy', 'get', 'shop/a'], /written cnp\/NAMESPACE\/NAME, ccnp\/NAME or netpol\/NAMESPACE\/NAME/],
+    [['policy', 'get', 'shop/a'], /written cnp\/NAMESPACE\/NAME, ccnp\/NAME, netpol\/NAMESPACE\/NAME or ccg\/NAME/],
     [['policy', 'get', 'ccnp/shop/a'], /is not the name of one policy/],
     [['get', 'wrkloads'], /there is no "wrkloads" to get; did you mean workloads\?/],
     [['delete', 'endpoints', 'x'], /endpoints cannot be deleted: they are what the agents report/],

@@ -25,6 +25,10 @@ function peers(document: unknown): string {
 function peerText(peer: Peer): string {
   if (peer.type === 'cidr') return [peer.prefix, ...peer.except.map((except) => `-${except}`)].join(' ');
   if (peer.type === 'entity') return peer.entity;
+  if (peer.type === 'cidr-group') {
+    const groups = typeof peer.groups === 'string' ? peer.groups : `(${formatSelector(peer.groups)})`;
+    return ['group', groups, ...peer.except.map((except) => `-${except}`)].join(' ');
+  }
   return formatSelector(peer.selector) + (peer.localCluster ? ' @local' : '');
 }
 

@@ -50,7 +50,7 @@ export const DELETE: Command = {
     if (word === undefined)
       throw new Failure(2, '"postern delete" needs a noun and a name, or -f', ['see: postern delete --help']);
     const policy = getNoun('policy');
-    if (/^(cnp|ccnp|netpol)\//.test(word))
+    if (/^(cnp|ccnp|netpol|ccg)\//.test(word))
       return deleteAll(
         [word, ...refs].map((ref) => ({ noun: policy, ref })),
         call,

@@ -58,7 +58,7 @@ export const GET: Command = {
   ],
   run: async (call) => {
     const [word, ...refs] = call.args;
-    if (/^(cnp|ccnp|netpol)\//.test(word!)) {
+    if (/^(cnp|ccnp|netpol|ccg)\//.test(word!)) {
       return getObjects(getNoun('policy'), call.args, call);
     }
     const noun = toNoun(word!);

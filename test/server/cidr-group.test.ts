@@ -1,0 +1,57 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { call, cnp, startTestServer, type TestServer, workload } from './harness.ts';
+
+const test = suite('groups of prefixes, and what no kernel enforces yet');
+let server: TestServer;
+
+test.before(async () => {
+  server = await startTestServer();
+});
+test.after(() => server?.close());
+
+const group = (...externalCIDRs: string[]) => ({
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumCIDRGroup',
+  metadata: { name: 'partners', labels: { trust: 'low' } },
+  spec: { externalCIDRs },
+});
+const spec = (rule: object) => ({ endpointSelector: {}, egress: [rule] });
+
+test('a CiliumCIDRGroup is stored, and a policy that names it means its prefixes as they are now', async () => {
+  await call(server, 'PUT', '/v1/workloads/shop/a', { body: workload('a') });
+  const named = { toCIDRSet: [{ cidrGroupRef: 'partners' }] };
+  const policy = await call(server, 'PUT', '/v1/policies/cnp/shop/out', { body: { ...cnp('out'), spec: spec(named) } });
+  assert.is(policy.status, 201, policy.text);
+  const ask = async (ip: string) => {
+    const body = { from: { workload: 'shop/a' }, to: { ip }, port: 443, protocol: 'TCP' };
+    return (await call(server, 'POST', '/v1/access:check', { body })).body.verdict;
+  };
+  assert.is(await ask('198.51.100.7'), 'DROPPED', 'a group that does not exist is nobody');
+  const put = await call(server, 'PUT', '/v1/policies/ccg/partners', { body: group('198.51.100.0/24') });
+  assert.is(put.status, 201, put.text);
+  assert.equal(put.body.status.warnings, []);
+  assert.is(await ask('198.51.100.7'), 'FORWARDED');
+  await call(server, 'PUT', '/v1/policies/ccg/partners', { body: group('192.0.2.1') });
+  assert.is(await ask('198.51.100.7'), 'DROPPED');
+  assert.is(await ask('192.0.2.1'), 'FORWARDED');
+  const listed = await call(server, 'GET', '/v1/policies?kind=ccg');
+  assert.is(listed.body.items.length, 1);
+  assert.is((await call(server, 'DELETE', '/v1/policies/ccg/partners')).status, 204);
+  assert.is(await ask('192.0.2.1'), 'DROPPED');
+});
+
+test('what the compiler understands and the kernel does not enforce is refused at PUT, by name', async () => {
+  const rows: [object, string, RegExp][] = [
+    [spec({ toNodes: [{}] }), '/spec/egress/0/toNodes', /toNodes is not supported yet/],
+    [spec({ toPorts: [{ ports: [{ protocol: 'VRRP' }] }] }), '/spec/egress/0/toPorts/0/ports/0/protocol', /VRRP/],
+  ];
+  for (const [body, path, message] of rows) {
+    const answer = await call(server, 'PUT', '/v1/policies/cnp/shop/x', { body: { ...cnp('x'), spec: body } });
+    assert.is(answer.status, 422, answer.text);
+    assert.is(answer.body.errors[0].path, path);
+    assert.match(answer.body.errors[0].message, message);
+  }
+});
+
+test.run();
