@@ -124,6 +124,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     exit: () => reporter.soon(),
     cgroup: (event) => {
       tree.event(event);
+      if (!event.removed && event.path.endsWith('.socket')) labels.socketUnit(event.path);
       if (event.identity !== 0) reporter.soon();
     },
     listen: (event) => {

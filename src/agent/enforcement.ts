@@ -13,6 +13,7 @@ import type { Labels } from './labels.ts';
 import { loadMatchFacts } from './match-facts.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import { PolicyWorld } from './policy-world.ts';
+import { createSocketUnitFiles } from './socket-units.ts';
 import type { UserNames } from './user-names.ts';
 
 /** Old slots are swept and connections judged a second time after this: whoever read the old word is done by then. */
@@ -32,6 +33,7 @@ export class Enforcement {
   readonly #netns: NetworkNamespaces;
   readonly #users: UserNames;
   readonly #hostLabels: Readonly<Record<string, string>>;
+  readonly #sockets = createSocketUnitFiles();
   readonly #world = new PolicyWorld();
   readonly #compiler = new PolicyCompiler();
   readonly #applier: PolicyApplier;
@@ -115,7 +117,7 @@ export class Enforcement {
   #program(state: DesiredState): MatchProgram {
     const here = [...state.workloads.values()].filter(({ hosts }) => selectsHost(hosts, this.#hostLabels));
     const workloads = here as RegisteredWorkload[];
-    return compileMatch(workloads, loadMatchFacts(workloads, this.#users));
+    return compileMatch(workloads, loadMatchFacts(workloads, this.#users, this.#sockets));
   }
 
   #policy(state: DesiredState, revision: number): void {

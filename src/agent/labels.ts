@@ -1,28 +1,24 @@
 import { join, relative } from 'node:path';
-import { DEFAULT_GATEWAYS, EXECUTORS, FAILSAFE_EXECUTABLES, type Gateways, gatewayOf } from '../core/gateways.ts';
-import { isInterpreter } from '../core/interpreter.ts';
+import { DEFAULT_GATEWAYS, EXECUTORS, FAILSAFE_EXECUTABLES, type Gateways } from '../core/gateways.ts';
+import { globMatches, toGlob } from '../core/glob.ts';
 import type { ListeningSocket } from '../core/match-clause.ts';
-import { type Decision, decideProcess, type InheritedLabel } from '../core/match-decide.ts';
-import { clauseNow, type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
-import { decideTree, type TreeDecision, type TreeProcess } from '../core/match-tree.ts';
+import { type Decision, decideProcess } from '../core/match-decide.ts';
+import { type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
+import { decideTree, type TreeDecision } from '../core/match-tree.ts';
 import { isUnitName } from '../datapath/cgroup-patterns.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { MatchApplier } from '../datapath/match-applier.ts';
-import { type CgroupLabel, LabelOrigin, LaunchFlag, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import { type CgroupLabel, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import type { CgroupTree } from './cgroup-tree.ts';
 import type { LabelledProcess } from './endpoint.ts';
+import { depthOf, type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
 import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
+import { inheritedNow, isWithin, type Remembering, remembered, toTreeProcess } from './remembered.ts';
 import type { UserNames } from './user-names.ts';
 
 const CGROUP_INSIDE_UNIT = 1;
 const CGROUP_SPOOFABLE = 2;
 const EMPTY: MatchProgram = { clauses: [], late: [], waiting: [] };
-const ORIGINS = {
-  exec: LabelOrigin.ORIGIN_EXEC,
-  cgroup: LabelOrigin.ORIGIN_CGROUP,
-  inherited: LabelOrigin.ORIGIN_INHERITED,
-  listen: LabelOrigin.ORIGIN_LISTEN,
-} as const;
 const ORIGIN_NAMES: Readonly<Record<number, LabelledProcess['origin']>> = {
   [LabelOrigin.ORIGIN_EXEC]: 'exec',
   [LabelOrigin.ORIGIN_CGROUP]: 'cgroup',
@@ -44,7 +40,7 @@ export class Labels {
   readonly #applier: MatchApplier;
   readonly #scope: string;
   readonly #gateways: Gateways;
-  readonly #failsafe = new Set(FAILSAFE_EXECUTABLES);
+  readonly #entries: EntryContext;
   #program: MatchProgram = EMPTY;
   #needsEnv = false;
 
@@ -62,6 +58,12 @@ export class Labels {
     this.#users = users;
     this.#scope = scope;
     this.#applier = new MatchApplier(kernel.maps);
+    this.#entries = {
+      gateways,
+      failsafe: new Set(FAILSAFE_EXECUTABLES),
+      numberOf: (clause) => this.#applier.numberOf(clause),
+      cgroupId: (path) => tree.id(path),
+    };
   }
 
   get program(): MatchProgram {
@@ -99,6 +101,17 @@ export class Labels {
     this.labelSockets();
   }
 
+  /**
+   * A socket unit has come. By its name the kernel takes it for the service of that name; one that by `Service=` starts
+   * another is put right here.
+   */
+  socketUnit(path: string): void {
+    const name = path.split('/').at(-1)!;
+    const isElsewhere = ({ sockets }: ProgramClause): boolean =>
+      sockets?.not.some((pattern) => globMatches(toGlob(pattern), name)) ?? false;
+    if (this.#program.clauses.some(isElsewhere)) this.relabel();
+  }
+
   /** Every socket that a process holds, also those older than the agent. Twice: the second round knows who listens. */
   labelSockets(): void {
     for (let round = 0; round < 2; round++) {
@@ -119,15 +132,11 @@ export class Labels {
     if (process === undefined || !this.#inScope(process)) return false;
     const old = this.#kernel.maps.proc.get(pid);
     if (old !== undefined && isSettled(old)) return false;
-    const from = old?.origin === LabelOrigin.ORIGIN_INHERITED ? this.#applier.clauseOf(old.clause) : undefined;
-    const inherited = from === undefined ? undefined : this.#inherited(from, old!);
-    const met = this.#metAtExec(pid, (number) => this.#applier.clauseOf(number));
-    const left = this.#leftBehind(process, (number) => this.#applier.clauseOf(number));
+    const by = this.#remembering((number) => this.#applier.clauseOf(number));
+    const inherited = old?.origin === LabelOrigin.ORIGIN_INHERITED ? inheritedNow(old, by) : undefined;
     const facts = {
       ...toFacts(process),
-      ...met,
-      ...left,
-      ...this.#refused(old),
+      ...remembered(process, old, by),
       listening,
       ...(inherited === undefined ? {} : { inherited }),
     };
@@ -183,7 +192,7 @@ export class Labels {
         identity: clause?.identity ?? 0,
         rank: clause?.rank ?? 0,
         clause: clause === undefined ? 0 : this.#applier.numberOf(clause),
-        level: depth(gainedIn),
+        level: depthOf(gainedIn),
         flags:
           (insideUnit ? CGROUP_INSIDE_UNIT : 0) |
           (clause !== undefined && clause.spoofable !== null ? CGROUP_SPOOFABLE : 0),
@@ -201,7 +210,10 @@ export class Labels {
   #labelProcesses(before: (number: number) => ProgramClause | undefined): boolean {
     const processes = scanProcesses(this.#users, '/proc', this.#needsEnv).filter((process) => this.#inScope(process));
     const alive = new Map(processes.map((process) => [process.pid, process]));
-    const tree = processes.map((process) => this.#treeProcess(process, alive, before));
+    const by = this.#remembering(before);
+    const tree = processes.map((process) =>
+      toTreeProcess(process, this.#kernel.maps.proc.get(process.pid), (pid) => alive.has(pid), by),
+    );
     const decided = decideTree(this.#program, tree, this.#gateways);
     let changed = false;
     for (const process of processes) {
@@ -221,36 +233,6 @@ export class Labels {
     return changed;
   }
 
-  /** What is seen of a process, and what only the kernel remembers of it. */
-  #treeProcess(
-    process: HostProcess,
-    alive: ReadonlyMap<number, HostProcess>,
-    before: (number: number) => ProgramClause | undefined,
-  ): TreeProcess {
-    const old = this.#kernel.maps.proc.get(process.pid);
-    // Whoever handed the label on is gone, or was an earlier program, or the cgroup that gave it is gone.
-    const isKept =
-      (old?.origin === LabelOrigin.ORIGIN_INHERITED && (old.gained_by === process.pid || !alive.has(old.gained_by))) ||
-      (old?.origin === LabelOrigin.ORIGIN_CGROUP && this.#tree.path(old.cgroup) === undefined);
-    const inherited = isKept ? this.#inherited(before(old!.clause), old!) : undefined;
-    const isByCgroup = old !== undefined && old.identity !== 0 && old.origin === LabelOrigin.ORIGIN_CGROUP;
-    return {
-      ...toFacts(process),
-      ...this.#metAtExec(process.pid, before),
-      ...this.#leftBehind(process, before),
-      ...(inherited === undefined ? {} : { kept: { ...inherited, gainedBy: old!.gained_by } }),
-      ...(isByCgroup ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
-      ...this.#refused(old),
-    };
-  }
-
-  /** Of a job: the cgroup whose label is not its own. */
-  #refused(old: Proc | undefined): { refuses?: string } {
-    if (old === undefined || (old.launch & LaunchFlag.LAUNCH_NOBODY) === 0) return {};
-    const refuses = this.#tree.path(old.cgroup);
-    return refuses === undefined ? {} : { refuses };
-  }
-
   /** A worker that only forked shows the program and arguments of its parent: it inherited, as fork decides in the kernel. */
   #asForked(
     process: HostProcess,
@@ -265,36 +247,10 @@ export class Labels {
     return { ...own, origin: 'inherited', gainedBy: this.#asForked(parent, alive, decided).gainedBy };
   }
 
-  /** What the kernel saw at the exec: argv may have been rewritten and the user dropped since. */
-  #metAtExec(pid: number, before: (number: number) => ProgramClause | undefined): { metAtExec?: number } {
-    const old = this.#kernel.maps.proc.get(pid);
-    const clause = old?.origin === LabelOrigin.ORIGIN_EXEC ? before(old.clause) : undefined;
-    const now = clause && clauseNow(this.#program, clause);
-    return now === undefined ? {} : { metAtExec: now.rank };
-  }
-
-  /**
-   * A labelled process that is no longer in the cgroup in which it gained its label went away by itself (where somebody
-   * who may places it, the kernel decides anew): it counts as being there still.
-   */
-  #leftBehind(process: HostProcess, before: (number: number) => ProgramClause | undefined): { cgroup?: string } {
-    const old = this.#kernel.maps.proc.get(process.pid);
-    const clause = old === undefined || old.identity === 0 ? undefined : before(old.clause);
-    if (clause === undefined || clauseNow(this.#program, clause) === undefined) return {};
-    const left = this.#tree.path(old!.cgroup);
-    return left !== undefined && isWithin(process.cgroup, left) ? {} : { cgroup: left ?? GONE };
-  }
-
-  /** The same claim in the program of now, as a label that was handed on. */
-  #inherited(clause: ProgramClause | undefined, old: Proc): InheritedLabel | undefined {
-    const now = clause && clauseNow(this.#program, clause);
-    return now && { rank: now.rank, gainedIn: this.#tree.path(old.cgroup) ?? GONE, origin: 'exec' };
-  }
-
   /** Returns whether the kernel held something else. */
   #write(process: HostProcess, decision: Decision, gainedBy: number, old: Proc | undefined): boolean {
     const { proc } = this.#kernel.maps;
-    const wanted = this.#entry(process, decision, gainedBy, old);
+    const wanted = toProcEntry(process, decision, gainedBy, old, this.#entries);
     if (wanted === undefined ? old === undefined : old !== undefined && sameEntry(old, wanted)) return false;
     // Between the scan and now the process may have become another program: then the kernel has decided.
     const now = readProcess(process.pid, this.#users);
@@ -304,47 +260,8 @@ export class Labels {
     return true;
   }
 
-  #entry(
-    process: HostProcess,
-    { clause, gainedIn, origin, startsJobs, refuses }: Decision & Partial<TreeDecision>,
-    gainedBy: number,
-    old: Proc | undefined,
-  ): Proc | undefined {
-    const flags =
-      (this.#isGateway(process, old) ? ProcFlag.PROC_GATEWAY : 0) |
-      (process.exe !== undefined && process.uid === 0 && this.#failsafe.has(process.exe) ? ProcFlag.PROC_FAILSAFE : 0);
-    if (clause === undefined && refuses !== undefined)
-      return {
-        ...unlabelled(),
-        flags: flags | ProcFlag.PROC_PINNED,
-        cgroup: this.#tree.id(refuses) ?? 0,
-        launch: LaunchFlag.LAUNCH_NOBODY,
-      };
-    if (clause === undefined) return flags === 0 ? undefined : { ...unlabelled(), flags };
-    const isFresh = origin === 'cgroup' && ((old?.launch ?? 0) & LaunchFlag.LAUNCH_FRESH) !== 0;
-    return {
-      identity: clause.identity,
-      rank: clause.rank,
-      clause: this.#applier.numberOf(clause),
-      gained_by: gainedBy,
-      cgroup: this.#tree.id(gainedIn) ?? 0,
-      origin: ORIGINS[origin],
-      flags:
-        flags |
-        (clause.spoofable === null ? 0 : ProcFlag.PROC_SPOOFABLE) |
-        (clause.inherit === 'none' ? ProcFlag.PROC_NO_INHERIT : 0),
-      level: depth(gainedIn),
-      launch: (startsJobs ? LaunchFlag.LAUNCH_JOBS : 0) | (isFresh ? LaunchFlag.LAUNCH_FRESH : 0),
-      pad: new Uint8Array(4),
-    };
-  }
-
-  /** A script that rewrote its arguments is known as what the kernel saw at its exec. */
-  #isGateway(process: HostProcess, old: Proc | undefined): boolean {
-    if (gatewayOf(this.#gateways, process) !== undefined) return true;
-    return (
-      process.script === undefined && isInterpreter(process.exe) && ((old?.flags ?? 0) & ProcFlag.PROC_GATEWAY) !== 0
-    );
+  #remembering(before: (number: number) => ProgramClause | undefined): Remembering {
+    return { program: this.#program, before, cgroupPath: (id) => this.#tree.path(id) };
   }
 
   #read(pid: number): HostProcess | undefined {
@@ -356,45 +273,7 @@ export class Labels {
   }
 }
 
-/** Stands for a cgroup that is gone: no path, so nothing is in it or below it. */
-const GONE = '\0';
-
 /** The cgroup that bounds an agent, relative to the cgroup2 root; '' = the whole host. */
 export function scopeOf(cgroupMount: string, cgroupRoot: string): string {
   return relative(cgroupMount, join(cgroupRoot, '.'));
-}
-
-function isWithin(cgroup: string, top: string): boolean {
-  const path = cgroup.replace(/^\//, '');
-  return top === '' || path === top || path.startsWith(`${top}/`);
-}
-
-/** Postern itself, and what `postern run` started. */
-function isSettled({ flags, launch }: Proc): boolean {
-  const isPinned = (flags & ProcFlag.PROC_PINNED) !== 0 && (launch & LaunchFlag.LAUNCH_NOBODY) === 0;
-  return isPinned || (flags & ProcFlag.PROC_SELF) !== 0;
-}
-
-function sameEntry(a: Proc, b: Proc): boolean {
-  const fields = ['identity', 'rank', 'clause', 'gained_by', 'cgroup', 'origin', 'flags', 'level', 'launch'] as const;
-  return fields.every((field) => a[field] === b[field]);
-}
-
-function unlabelled(): Proc {
-  return {
-    identity: 0,
-    rank: 0,
-    clause: 0,
-    gained_by: 0,
-    cgroup: 0,
-    origin: 0,
-    flags: 0,
-    level: 0,
-    launch: 0,
-    pad: new Uint8Array(4),
-  };
-}
-
-function depth(path: string): number {
-  return path.split('/').filter(Boolean).length;
 }

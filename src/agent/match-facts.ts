@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { type Glob, type GlobToken, globLiteral, globMatches, toGlob } from '../core/glob.ts';
 import type { MatchFacts } from '../core/match-program.ts';
 import type { MatchClause } from '../core/workload.ts';
+import type { SocketUnitFiles } from './socket-units.ts';
 import type { UserNames } from './user-names.ts';
 
 /**
@@ -12,6 +13,7 @@ import type { UserNames } from './user-names.ts';
 export function loadMatchFacts(
   workloads: readonly { readonly match: readonly MatchClause[] }[],
   users: UserNames,
+  sockets: SocketUnitFiles,
 ): MatchFacts {
   const uids = new Map<string, number>();
   const paths = new Map<string, readonly string[]>();
@@ -28,7 +30,7 @@ export function loadMatchFacts(
       if (literal !== undefined && [literal, ...found].some(isReplaceable)) untrusted.add(literal);
     }
   }
-  return { uids, paths, untrusted };
+  return { uids, paths, untrusted, socketServices: sockets.read() };
 }
 
 /**

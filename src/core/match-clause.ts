@@ -1,6 +1,7 @@
 import { type ArgsRegex, readArgsRegex } from './args-regex.ts';
 import { type Affix, type Glob, globAffix, globMatches, parseGlob, toGlob } from './glob.ts';
 import { type ListenPattern, listenMatches, type Parsed, parseListen } from './match-listen.ts';
+import { isNamedUnit, type SocketUnits } from './match-sockets.ts';
 import { utf8Bytes } from './utf8.ts';
 import type { MatchClause } from './workload.ts';
 
@@ -87,22 +88,12 @@ export function isUnitCgroup(path: string, matches: (name: string) => boolean): 
   return matches(unescapeUnit(name)) && !parts.some((part) => part.endsWith('.service') || part.endsWith('.scope'));
 }
 
-/**
- * Units whose label the cgroup of that name carries: a socket unit's listener is the service's that it starts by its
- * own name, `x.service` or, with Accept=yes, an instance of `x@.service`.
- */
-export function unitNames(name: string): readonly string[] {
-  if (!name.endsWith('.socket')) return [name];
-  const stem = name.slice(0, -'.socket'.length);
-  return [name, `${stem}.service`, `${stem}@.service`];
-}
-
 /** Where on the chain the unit and cgroup patterns of the clause all hold first; undefined = nowhere. */
-export function gainedAt(clause: Clause, chain: readonly string[]): string | undefined {
+export function gainedAt(clause: Clause, chain: readonly string[], sockets?: SocketUnits): string | undefined {
   let unitHolds = clause.unit === undefined;
   let pathHolds = clause.cgroup === undefined;
   for (const path of chain) {
-    unitHolds ||= isUnitCgroup(path, (name) => unitNames(name).some((unit) => globMatches(clause.unit!, unit)));
+    unitHolds ||= isUnitCgroup(path, (name) => isNamedUnit(clause.unit!, name, sockets));
     pathHolds ||= globMatches(clause.cgroup!, path);
     if (unitHolds && pathHolds) return path;
   }

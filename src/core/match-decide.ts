@@ -123,7 +123,9 @@ function holds(
   if (clause.env.length > 0 && !argsMatch(clause.env, new Set(facts.env))) return false;
   if (clause.argsRegex !== undefined && !argsRegexMatches(clause.argsRegex, facts.args)) return false;
   if (clause.listen.length > 0 && !anyListenMatches(clause.listen, facts.listening ?? [])) return false;
-  return (clause.unit === undefined && clause.cgroup === undefined) || gainedAt(clause, chain) !== undefined;
+  return (
+    (clause.unit === undefined && clause.cgroup === undefined) || gainedAt(clause, chain, program.sockets) !== undefined
+  );
 }
 
 /** The file that the pattern names now (a symbolic link resolved), or one that has come since. */

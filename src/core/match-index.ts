@@ -56,7 +56,7 @@ function toIndex(program: MatchProgram): MatchIndex {
       const known = cgroups.get(path);
       if (known !== undefined) return known;
       const met = byCgroup.flatMap((reading) => {
-        const gainedIn = gainedAt(reading.clause, chain);
+        const gainedIn = gainedAt(reading.clause, chain, reading.program.sockets);
         return gainedIn === undefined ? [] : [{ ...reading, gainedIn }];
       });
       if (cgroups.size >= CGROUPS_KEPT) cgroups.clear();

@@ -2,6 +2,7 @@ import { type Affix, type Glob, globLiteral } from './glob.ts';
 import { type ArgPattern, type Clause, kernelCgroups, lateField, toClause } from './match-clause.ts';
 import type { ListenPattern } from './match-listen.ts';
 import { comparePrecedence, type Precedence, spoofableBy, toPrecedence } from './match-precedence.ts';
+import { type SocketServices, type SocketUnits, socketUnitsOf } from './match-sockets.ts';
 import type { MatchClause, Workload } from './workload.ts';
 
 /**
@@ -51,6 +52,8 @@ export interface ProgramClause {
   readonly inherit: 'subtree' | 'none';
   /** Empty in `late` when the patterns need more than one star: then only `source` tells. */
   readonly cgroups: readonly (Affix & { readonly on: 'path' | 'unit' })[];
+  /** Of a unit pattern: socket units that by `Service=` start what it names, and those that by it do not. */
+  readonly sockets?: SocketUnits;
   readonly listen?: readonly ListenPattern[];
   readonly source: MatchClause;
   readonly precedence: Precedence;
@@ -71,6 +74,7 @@ export interface MatchFacts {
   readonly paths: ReadonlyMap<string, readonly string[]>;
   /** Executables and scripts that others than root can write, or whose folder they can: such a claim is spoofable. */
   readonly untrusted?: ReadonlySet<string>;
+  readonly socketServices?: SocketServices;
 }
 
 export function compileMatch(workloads: readonly RegisteredWorkload[], facts: MatchFacts): MatchProgram {
@@ -108,6 +112,8 @@ export function clauseNow(program: MatchProgram, clause: ProgramClause): Program
     other.workload === clause.workload && JSON.stringify(other.source) === source;
   return program.clauses.find(isSame) ?? program.late.find(isSame);
 }
+
+const NO_SOCKETS: SocketServices = new Map();
 
 interface Entry {
   readonly workload: string;
@@ -149,6 +155,7 @@ function place(
   const kind = hasProcess ? 'exec' : cgroups?.length === 0 && clause.listen.length > 0 ? 'listen' : 'cgroup';
   const exe = resolveFile(clause.exe, facts);
   const script = resolveFile(clause.script, facts);
+  const sockets = socketUnitsOf(clause.unit, facts.socketServices ?? NO_SOCKETS);
   const base: ProgramClause = {
     workload: entry.workload,
     clause: entry.index,
@@ -164,6 +171,7 @@ function place(
     env: clause.env,
     inherit: entry.inherit,
     cgroups: cgroups ?? [],
+    ...(sockets === undefined ? {} : { sockets }),
     ...(clause.listen.length === 0 ? {} : { listen: clause.listen }),
     source,
     precedence: entry.precedence,

@@ -1,5 +1,5 @@
-import { unitNames } from '../core/match-clause.ts';
 import type { ProgramClause } from '../core/match-program.ts';
+import { unitNames } from '../core/match-sockets.ts';
 
 export const CGROUP_PATH = 1;
 export const CGROUP_UNIT = 2;

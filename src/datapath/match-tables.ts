@@ -1,6 +1,7 @@
 import { parseAddress } from '../core/cidr.ts';
 import type { Gateway } from '../core/gateways.ts';
 import type { ProgramClause } from '../core/match-program.ts';
+import { socketAffixes } from '../core/match-sockets.ts';
 import { CgroupPatterns, nested } from './cgroup-patterns.ts';
 import type { DatapathMaps } from './maps.ts';
 import { hashPath } from './path-hash.ts';
@@ -68,8 +69,9 @@ export class MatchTables {
     }
     const cgroups = clause.cgroups.map((pattern) => this.cgroups.id(pattern));
     if (clause.kind === 'cgroup') {
-      for (const id of cgroups)
-        this.#cgroupHeads.set(id, this.#record(clause, { cgroups, next: this.#cgroupHeads.get(id) ?? 0 }));
+      for (const ids of [cgroups, ...this.#socketUnits(clause)])
+        for (const id of ids)
+          this.#cgroupHeads.set(id, this.#record(clause, { cgroups: ids, next: this.#cgroupHeads.get(id) ?? 0 }));
       return;
     }
     const args = [
@@ -155,6 +157,15 @@ export class MatchTables {
           ] as const,
       ),
     );
+  }
+
+  /** A listener is in the cgroup of its socket unit. */
+  #socketUnits({ sockets, cgroups }: ProgramClause): number[][] {
+    const others = cgroups.filter(({ on }) => on === 'path').map((pattern) => this.cgroups.id(pattern));
+    return socketAffixes(sockets ?? { also: [], not: [] }).map((affix) => [
+      this.cgroups.id({ on: 'unit', ...affix }),
+      ...others,
+    ]);
   }
 
   #addListen(clause: ProgramClause): void {

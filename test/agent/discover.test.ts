@@ -5,6 +5,7 @@ import type { OwnedSocket } from '../../src/agent/listening.ts';
 import { scanListening } from '../../src/agent/listening.ts';
 import { loadMatchFacts } from '../../src/agent/match-facts.ts';
 import { type HostProcess, scanProcesses, toFacts } from '../../src/agent/process-scan.ts';
+import { createSocketUnitFiles } from '../../src/agent/socket-units.ts';
 import { unitOf } from '../../src/agent/unit-of.ts';
 import { createUserNames } from '../../src/agent/user-names.ts';
 import { decideProcess } from '../../src/core/match-decide.ts';
@@ -299,7 +300,7 @@ if (isRoot && cgroupRoot() !== undefined) {
       if (!result.ok) throw new Error(JSON.stringify(result.errors));
       return { ...result.value, identity: 65792 + i, createdRevision: i + 1 };
     });
-    const program = compileMatch(workloads, loadMatchFacts(workloads, users));
+    const program = compileMatch(workloads, loadMatchFacts(workloads, users, createSocketUnitFiles([])));
     for (const {
       process: { pid },
       suggested,

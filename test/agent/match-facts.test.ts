@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { expandPath, loadMatchFacts } from '../../src/agent/match-facts.ts';
+import { createSocketUnitFiles } from '../../src/agent/socket-units.ts';
 import { createUserNames } from '../../src/agent/user-names.ts';
 import { toGlob } from '../../src/core/glob.ts';
 import { compileMatch } from '../../src/core/match-program.ts';
 import { RealHost } from './real.ts';
+
+const NO_SOCKETS = createSocketUnitFiles([]);
 
 const test = suite('match facts');
 const host = new RealHost();
@@ -54,7 +57,7 @@ test('facts hold what the program asks of this host', () => {
     { process: { exe, user: 'root' } },
     { process: { exe: `${root}/jvm/*/bin/java`, user: 'nobody-of-that-name' } },
   ];
-  const facts = loadMatchFacts([{ match }], createUserNames());
+  const facts = loadMatchFacts([{ match }], createUserNames(), NO_SOCKETS);
   assert.equal([...facts.uids], [['root', 0]]);
   assert.equal(facts.paths.get(exe), [`${root}/jvm/21/bin/java`]);
   const workload = { namespace: 'n', name: 'a', labels: {}, match, identity: 65792, createdRevision: 1 };
@@ -67,7 +70,7 @@ test('facts hold what the program asks of this host', () => {
 
 test('an executable that anybody can write, or in a folder that anybody can, is not trusted', () => {
   const untrusted = (exe: string) =>
-    loadMatchFacts([{ match: [{ process: { exe } }] }], createUserNames()).untrusted?.has(exe);
+    loadMatchFacts([{ match: [{ process: { exe } }] }], createUserNames(), NO_SOCKETS).untrusted?.has(exe);
   const exe = join(root, 'deep/tool');
   assert.is(untrusted(exe), false);
   chmodSync(exe, 0o777);

@@ -1,0 +1,84 @@
+import type { InheritedLabel } from '../core/match-decide.ts';
+import { clauseNow, type MatchProgram, type ProgramClause } from '../core/match-program.ts';
+import type { TreeProcess } from '../core/match-tree.ts';
+import { LabelOrigin, LaunchFlag, type Proc } from '../datapath/postern.skel.ts';
+import { type HostProcess, toFacts } from './process-scan.ts';
+
+/** What is needed to read an entry of `proc` by the program of now. */
+export interface Remembering {
+  readonly program: MatchProgram;
+  /** The clause behind a number that the kernel holds, in the program that gave the number. */
+  readonly before: (number: number) => ProgramClause | undefined;
+  readonly cgroupPath: (id: number) => string | undefined;
+}
+
+/** What is seen of a process, and what only the kernel remembers of it. */
+export function toTreeProcess(
+  process: HostProcess,
+  old: Proc | undefined,
+  isAlive: (pid: number) => boolean,
+  by: Remembering,
+): TreeProcess {
+  // Whoever handed the label on is gone, or was an earlier program, or the cgroup that gave it is gone.
+  const isKept =
+    (old?.origin === LabelOrigin.ORIGIN_INHERITED && (old.gained_by === process.pid || !isAlive(old.gained_by))) ||
+    (old?.origin === LabelOrigin.ORIGIN_CGROUP && by.cgroupPath(old.cgroup) === undefined);
+  const inherited = isKept ? inheritedNow(old!, by) : undefined;
+  const isByCgroup = old !== undefined && old.identity !== 0 && old.origin === LabelOrigin.ORIGIN_CGROUP;
+  return {
+    ...toFacts(process),
+    ...remembered(process, old, by),
+    ...(inherited === undefined ? {} : { kept: { ...inherited, gainedBy: old!.gained_by } }),
+    ...(isByCgroup ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
+  };
+}
+
+/** Facts that /proc no longer shows. */
+export function remembered(
+  process: HostProcess,
+  old: Proc | undefined,
+  by: Remembering,
+): { metAtExec?: number; cgroup?: string; refuses?: string } {
+  return old === undefined ? {} : { ...metAtExec(old, by), ...leftBehind(process, old, by), ...refused(old, by) };
+}
+
+/** The same claim in the program of now, as a label that was handed on. */
+export function inheritedNow(old: Proc, by: Remembering): InheritedLabel | undefined {
+  const now = ofNow(old, by);
+  return now && { rank: now.rank, gainedIn: by.cgroupPath(old.cgroup) ?? GONE, origin: 'exec' };
+}
+
+export function isWithin(cgroup: string, top: string): boolean {
+  const path = cgroup.replace(/^\//, '');
+  return top === '' || path === top || path.startsWith(`${top}/`);
+}
+
+/** Stands for a cgroup that is gone: no path, so nothing is in it or below it. */
+const GONE = '\0';
+
+/** What the kernel saw at the exec: argv may have been rewritten and the user dropped since. */
+function metAtExec(old: Proc, by: Remembering): { metAtExec?: number } {
+  const now = old.origin === LabelOrigin.ORIGIN_EXEC ? ofNow(old, by) : undefined;
+  return now === undefined ? {} : { metAtExec: now.rank };
+}
+
+/**
+ * A labelled process that is no longer in the cgroup in which it gained its label went away by itself (where somebody
+ * who may places it, the kernel decides anew): it counts as being there still.
+ */
+function leftBehind(process: HostProcess, old: Proc, by: Remembering): { cgroup?: string } {
+  if (old.identity === 0 || ofNow(old, by) === undefined) return {};
+  const left = by.cgroupPath(old.cgroup);
+  return left !== undefined && isWithin(process.cgroup, left) ? {} : { cgroup: left ?? GONE };
+}
+
+/** Of a job: the cgroup whose label is not its own. */
+function refused(old: Proc, by: Remembering): { refuses?: string } {
+  const refuses = (old.launch & LaunchFlag.LAUNCH_NOBODY) === 0 ? undefined : by.cgroupPath(old.cgroup);
+  return refuses === undefined ? {} : { refuses };
+}
+
+function ofNow(old: Proc, by: Remembering): ProgramClause | undefined {
+  const clause = by.before(old.clause);
+  return clause && clauseNow(by.program, clause);
+}
