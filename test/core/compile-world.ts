@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { formatAddress, type Prefix, parsePrefix } from '../../src/core/cidr.ts';
 import { cidrPrefixes } from '../../src/core/cidr-prefixes.ts';
 import { type Identity, localIdentity, RESERVED, toIdentityId, workloadIdentity } from '../../src/core/identity.ts';
-import { canonicalLabels, workloadLabels } from '../../src/core/label.ts';
-import { type Policy, parsePolicy } from '../../src/core/policy.ts';
+import { CLUSTER_KEY, canonicalLabels, workloadLabels } from '../../src/core/label.ts';
+import { type Policy, parsePolicy, UNDERSTOOD } from '../../src/core/policy.ts';
 import type { Connection } from '../../src/core/verdict.ts';
 import type { World } from '../../src/core/world.ts';
 import { identityOfAddress } from './conformance-case.ts';
@@ -81,6 +81,14 @@ function toIdentity(from: typeof identity extends fc.Arbitrary<infer T> ? T : ne
   return { id: workloadIdentity(256 + i), labels: canonicalLabels(canonical), ports: { ...from.ports } };
 }
 
+/** The first is this host, the second another. */
+function toHost(role: string, i: number): Identity {
+  const cluster = `k8s:${CLUSTER_KEY}=default`;
+  return i === 0
+    ? { id: toIdentityId(RESERVED.host), labels: canonicalLabels(['reserved:host', `k8s:role=${role}`, cluster]) }
+    : { id: toIdentityId(0x02000001), labels: canonicalLabels(['reserved:remote-node', `node:role=${role}`, cluster]) };
+}
+
 const key = fc.constantFrom(
   'app',
   'tier',
@@ -121,6 +129,15 @@ const selector = fc.record(
 );
 
 const prefix = fc.constantFrom(...PREFIXES);
+const groupRule = fc
+  .record({
+    group: fc.oneof(
+      fc.constantFrom('g', 'h').map((cidrGroupRef) => ({ cidrGroupRef })),
+      fc.constantFrom('low', 'high').map((trust) => ({ cidrGroupSelector: { matchLabels: { trust } } })),
+    ),
+    except: list(prefix, 1),
+  })
+  .map(({ group, except }) => ({ ...group, except }));
 const cidrRule = fc
   .tuple(prefix, list(prefix))
   .map(([cidr, except]) => ({ cidr, except: except.filter((inner) => inner !== cidr && within(cidr, inner)) }));
@@ -143,6 +160,23 @@ const portEntry = fc
     protocol: optional(fc.constantFrom(...PROTOCOLS)),
   })
   .map(({ place, protocol }) => ({ ...place, ...(protocol ? { protocol } : {}) }));
+const ciliumPort = fc.oneof(
+  { weight: 6, arbitrary: portEntry },
+  { weight: 1, arbitrary: fc.constantFrom('VRRP', 'IGMP').map((protocol) => ({ protocol })) },
+);
+const icmpField = fc.oneof(
+  fc.constantFrom(0, 8, 13, 'EchoRequest').map((type) => ({ type })),
+  fc.constantFrom(128, 'EchoReply').map((type) => ({ family: 'IPv6', type })),
+);
+
+const nodeSelector = fc.record(
+  {
+    matchLabels: fc.dictionary(fc.constantFrom('role', 'k8s:role', 'node:role'), fc.constantFrom('db', 'web'), {
+      maxKeys: 1,
+    }),
+  },
+  { requiredKeys: [] },
+);
 
 const ciliumRule = (side: 'from' | 'to') =>
   fc
@@ -151,12 +185,17 @@ const ciliumRule = (side: 'from' | 'to') =>
         fc.constant({}),
         fc.array(selector, { maxLength: 2 }).map((selectors) => ({ [`${side}Endpoints`]: selectors })),
         list(prefix).map((prefixes) => ({ [`${side}CIDR`]: prefixes })),
-        list(cidrRule).map((rules) => ({ [`${side}CIDRSet`]: rules })),
+        list(fc.oneof(cidrRule, groupRule)).map((rules) => ({ [`${side}CIDRSet`]: rules })),
+        list(nodeSelector).map((selectors) => ({ [`${side}Nodes`]: selectors })),
         list(fc.constantFrom(...ENTITIES)).map((entities) => ({ [`${side}Entities`]: entities })),
       ),
-      toPorts: optional(list(list(portEntry, 3).map((ports) => ({ ports })))),
+      traffic: fc.oneof(
+        fc.constant({}),
+        list(list(ciliumPort, 3).map((ports) => ({ ports }))).map((toPorts) => ({ toPorts })),
+        list(list(icmpField).map((fields) => ({ fields }))).map((icmps) => ({ icmps })),
+      ),
     })
-    .map(({ peers, toPorts }) => ({ ...peers, ...(toPorts ? { toPorts } : {}) }));
+    .map(({ peers, traffic }) => ({ ...peers, ...traffic }));
 
 const ciliumSpec = fc
   .record({
@@ -199,13 +238,27 @@ const networkSpec = fc
 
 const policy: fc.Arbitrary<Policy> = fc
   .tuple(
-    fc.constantFrom('cnp', 'cnp', 'ccnp', 'netpol'),
+    fc.constantFrom('cnp', 'cnp', 'ccnp', 'netpol', 'host', 'ccg'),
     fc.constantFrom(...NAMESPACES),
     fc.constantFrom('p', 'q', 'r'),
     ciliumSpec,
     networkSpec,
+    fc.record({ nodeSelector, prefixes: list(prefix), trust: fc.constantFrom('low', 'high') }),
   )
-  .map(([kind, namespace, name, cilium, network]) => {
+  .map(([kind, namespace, name, cilium, network, other]) => {
+    const clusterwide = { apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy' };
+    if (kind === 'host') {
+      const { endpointSelector: _, ...sections } = cilium;
+      return {
+        ...clusterwide,
+        metadata: { name: `host-${name}` },
+        spec: { nodeSelector: other.nodeSelector, ...sections },
+      };
+    }
+    if (kind === 'ccg') {
+      const metadata = { name: name === 'p' ? 'g' : 'h', labels: { trust: other.trust } };
+      return { apiVersion: 'cilium.io/v2', kind: 'CiliumCIDRGroup', metadata, spec: { externalCIDRs: other.prefixes } };
+    }
     if (kind === 'netpol')
       return {
         apiVersion: 'networking.k8s.io/v1',
@@ -215,10 +268,10 @@ const policy: fc.Arbitrary<Policy> = fc
       };
     if (kind === 'cnp')
       return { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { namespace, name }, spec: cilium };
-    return { apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy', metadata: { name }, spec: cilium };
+    return { ...clusterwide, metadata: { name }, spec: cilium };
   })
   .map((document) => {
-    const parsed = parsePolicy(JSON.parse(JSON.stringify(document)));
+    const parsed = parsePolicy(JSON.parse(JSON.stringify(document)), UNDERSTOOD);
     if (!parsed.ok) throw new Error(JSON.stringify([document, parsed.errors]));
     return parsed.value;
   });
@@ -226,17 +279,19 @@ const policy: fc.Arbitrary<Policy> = fc
 export const world: fc.Arbitrary<World> = fc
   .record({
     identities: fc.array(identity, { minLength: 1, maxLength: 6 }),
-    init: fc.boolean(),
+    reserved: fc.subarray(['init', 'health', 'ingress'] as const),
+    hosts: fc.array(fc.constantFrom('db', 'web'), { maxLength: 2 }),
     policies: fc.array(policy, { maxLength: 6 }),
     namespaces: fc.dictionary(fc.constantFrom(...NAMESPACES), fc.record({ team: fc.constantFrom('red', 'blue') }), {
       maxKeys: 2,
     }),
     enforcement: fc.constantFrom('default', 'default', 'default', 'default', 'always', 'never'),
   })
-  .map(({ identities, init, policies, namespaces, enforcement }) => ({
+  .map(({ identities, reserved, hosts, policies, namespaces, enforcement }) => ({
     identities: [
       ...identities.map(toIdentity),
-      ...(init ? [{ id: toIdentityId(RESERVED.init), labels: ['reserved:init'] }] : []),
+      ...reserved.map((name) => ({ id: toIdentityId(RESERVED[name]), labels: [`reserved:${name}`] })),
+      ...hosts.map(toHost),
     ],
     cidrs: cidrPrefixes(policies).map((text, i) => ({ id: localIdentity(i + 1), prefix: text })),
     policies,
@@ -268,8 +323,13 @@ export function connectionsOf(from: World): Connection[] {
     ...[79, 80, 443, 8080].map((port) => ({ protocol: 17, port })),
     { protocol: 132, port: 80 },
     { protocol: 136, port: 80 },
+    ...[0, 8, 13].map((port) => ({ protocol: 1, port })),
+    ...[8, 128, 129].map((port) => ({ protocol: 58, port })),
     { protocol: 1 },
     { protocol: 58 },
+    { protocol: 2 },
+    { protocol: 112 },
+    { protocol: 47 },
   ];
   return pairs.flatMap(([a, b]) =>
     probes.map((probe) => ({

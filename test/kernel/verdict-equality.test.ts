@@ -118,8 +118,9 @@ test('after any worlds, the maps hold what a kernel that knew only the last one 
   );
 });
 
-/** Who has no identity is nobody that a packet could come from. */
-function isPossible({ from, to }: Connection): boolean {
+/** Who has no identity is nobody that a packet could come from, and a packet of ICMP has a type. */
+function isPossible({ from, to, protocol, port }: Connection): boolean {
+  if ((protocol === 1 || protocol === 58) && port === undefined) return false;
   return from !== (0 as IdentityId) && to !== (0 as IdentityId);
 }
 
