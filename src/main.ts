@@ -45,6 +45,7 @@ const local: Local = {
     await server.close();
     return 0;
   },
+  policyEngine: async () => (await import('./datapath/policy-engine.ts')).openPolicyEngine(OBJECT),
   'agent detach': async ({ pinDir }) => {
     const { detachKernel } = await import('./datapath/kernel.ts');
     const removed = detachKernel(pinDir);
@@ -107,6 +108,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       cgroupMount,
       hostName: settings.hostName ?? hostname(),
       hostLabels: settings.hostLabels,
+      gateways: settings.gateways,
       object: OBJECT,
       version: VERSION,
       baseUrl: baseUrl === '' ? 'http://127.0.0.1:7460' : baseUrl,

@@ -54,7 +54,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const kernel = new Kernel({ object: options.object, pinDir: options.pinDir, cgroupRoot: options.cgroupRoot });
   const tree = new CgroupTree(options.cgroupMount);
   const scope = scopeOf(options.cgroupMount, options.cgroupRoot);
-  const labels = new Labels(kernel, tree, users, scope);
+  const labels = new Labels(kernel, tree, users, scope, options.gateways);
   const netns = new NetworkNamespaces(kernel);
   const enforcement = new Enforcement(kernel, labels, netns, users, options.hostLabels);
   const problems = new Map<string, string>();
@@ -160,7 +160,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     saver.soon();
     reporter.soon();
   };
-  const api = await startLocalApi(join(options.runDir, 'agent.sock'), { reports, enforcement, flows: flowLog });
+  const api = await startLocalApi(join(options.runDir, 'agent.sock'), {
+    reports,
+    enforcement,
+    flows: flowLog,
+    gateways: options.gateways,
+  });
   const stopWatch = watchServer(client, options.hostName, {
     state: () => wanted,
     onState: (state) => {

@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
+import { DEFAULT_GATEWAYS, type Gateways } from '../core/gateways.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { FlowLog } from './flow-log.ts';
 import type { HostReports } from './host-report.ts';
@@ -14,11 +15,12 @@ export interface LocalApiSources {
   readonly reports: HostReports;
   readonly enforcement: Enforcement;
   readonly flows: FlowLog;
+  readonly gateways: Gateways;
 }
 
 /**
  * The agent's own REST, read only, on a unix socket that only root can open: what this host does, also when the control
- * plane is away. GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/flows[?last=N&follow=true]
+ * plane is away. GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/gateways /v1/flows[?last=N&follow=true]
  */
 export function startLocalApi(path: string, sources: LocalApiSources): Promise<LocalApi> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
@@ -46,6 +48,7 @@ const PATHS = [
   '/v1/identities',
   '/v1/policy',
   '/v1/maps',
+  '/v1/gateways',
   '/v1/flows',
   '/healthz',
 ];
@@ -53,7 +56,7 @@ const PATHS = [
 function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { reports, enforcement, flows }: LocalApiSources,
+  { reports, enforcement, flows, gateways }: LocalApiSources,
 ): void {
   const url = new URL(request.url ?? '/', 'http://localhost');
   if (request.method !== 'GET') {
@@ -83,11 +86,26 @@ function answer(
       });
     case '/v1/maps':
       return sendJson(response, { items: reports.maps() });
+    case '/v1/gateways':
+      return sendJson(response, { items: toGatewayList(gateways) });
     case '/v1/flows':
       return sendFlows(request, response, url, flows);
     default:
       return sendProblem(response, 404, `No such path: ${url.pathname}`, `paths: ${PATHS.join(' ')}`);
   }
+}
+
+/** Those that are on this host, and what the operator added, first. */
+function toGatewayList(
+  gateways: Gateways,
+): { path: string; startsJobs: boolean; isDefault: boolean; isHere: boolean }[] {
+  const list = [...gateways.values()].map(({ path, startsJobs }) => ({
+    path,
+    startsJobs,
+    isDefault: DEFAULT_GATEWAYS.get(path)?.startsJobs === startsJobs,
+    isHere: existsSync(path),
+  }));
+  return list.sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.path < b.path ? -1 : 1));
 }
 
 function sendFlows(request: IncomingMessage, response: ServerResponse, url: URL, flows: FlowLog): void {

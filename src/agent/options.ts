@@ -1,3 +1,5 @@
+import type { Gateways } from '../core/gateways.ts';
+
 /** Where an agent's world is. Several agents run beside each other when none of these is shared. */
 export interface AgentOptions {
   /** The control plane: `unix:/run/postern/server.sock` or `http://host:port`. */
@@ -12,6 +14,8 @@ export interface AgentOptions {
   readonly hostName: string;
   /** What `hosts` of a workload selects by. */
   readonly hostLabels: Readonly<Record<string, string>>;
+  /** Who starts programs on somebody's behalf; DEFAULT_GATEWAYS with the operator's changes. */
+  readonly gateways: Gateways;
   /** The compiled BPF object. */
   readonly object: string;
   readonly version: string;

@@ -3,13 +3,18 @@
  * must not import. src/main.ts passes them in.
  */
 
+import { editGateways, type Gateways } from '../core/gateways.ts';
+import type { Engine } from '../core/policy-case-run.ts';
 import { toPairs } from './command/workload-flags.ts';
 import type { Call, Flag } from './command.ts';
 import { Failure } from './failure.ts';
 
 export type LocalName = 'server' | 'agent' | 'standalone' | 'agent detach';
 export type LocalCommand = (settings: Settings) => Promise<number>;
-export type Local = Partial<Record<LocalName, LocalCommand>>;
+export type Local = Partial<Record<LocalName, LocalCommand>> & {
+  /** Loads the programs below private pins, to judge by the kernel's own tables. */
+  readonly policyEngine?: () => Promise<{ readonly engine: Engine; close(): void }>;
+};
 
 /** Flag, else variable, else default: already decided. */
 export interface Settings {
@@ -23,6 +28,7 @@ export interface Settings {
   /** Absent = the machine's host name. */
   readonly hostName?: string;
   readonly hostLabels: Readonly<Record<string, string>>;
+  readonly gateways: Gateways;
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
   readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
@@ -72,6 +78,12 @@ const HOST_LABELS: Flag = {
   summary: 'labels of this host, which hosts of a workload selects by',
   env: 'POSTERN_HOST_LABELS',
 };
+const GATEWAYS: Flag = {
+  name: 'gateways',
+  value: 'PATH,...',
+  summary: 'programs that start others: /x adds one, jobs:/x one whose children are not its unit, -/x takes one away',
+  env: 'POSTERN_GATEWAYS',
+};
 const DATABASE_URL: Flag = {
   name: 'database-url',
   value: 'URL',
@@ -95,7 +107,7 @@ const FLOW_MB: Flag = {
 };
 
 export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL, FLOW_DAYS, FLOW_MB];
-export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME, HOST_LABELS];
+export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME, HOST_LABELS, GATEWAYS];
 export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
 
 export function runLocal(name: LocalName, call: Call): Promise<number> {
@@ -116,6 +128,7 @@ function toSettings(call: Call): Settings {
     cgroupRoot: maybe('cgroup-root'),
     hostName: maybe('host-name'),
     hostLabels: toPairs((maybe('host-labels') ?? '').split(',').filter(Boolean), '--host-labels'),
+    gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
     databaseUrl: maybe('database-url'),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,
@@ -123,6 +136,15 @@ function toSettings(call: Call): Settings {
     },
     server: call.text('server'),
   };
+}
+
+function toGateways(words: readonly string[]): Gateways {
+  const { gateways, bad } = editGateways(words);
+  if (bad.length > 0)
+    throw new Failure(2, `--gateways "${bad[0]}": expected an absolute path, alone or after "jobs:" or "-"`, [
+      'the list as it is: postern agent gateways',
+    ]);
+  return gateways;
 }
 
 function positive(flag: string, text: string): number {

@@ -25,6 +25,13 @@ test.before(async () => {
       '/v1/status': { ...status, degraded, endpoints: endpoints.length, unclaimed: discover.length },
       '/v1/endpoints': { items: endpoints },
       '/v1/maps': { items: status.maps },
+      '/v1/gateways': {
+        items: [
+          { path: '/usr/sbin/cron', startsJobs: true, isDefault: true, isHere: true },
+          { path: '/opt/launch', startsJobs: false, isDefault: false, isHere: false },
+          { path: '/usr/bin/monit', startsJobs: true, isDefault: true, isHere: false },
+        ],
+      },
       '/v1/flows': { items: flows.slice(-last).map((line) => JSON.parse(line)) },
     };
     if (url.searchParams.get('follow') === 'true') return void response.end(`${flows.join('\n')}\n`);
@@ -49,6 +56,13 @@ test('status is 0 when all is well, 1 when it is degraded', async () => {
   const ill = await run(['status']);
   assert.is(ill.exit, 1);
   assert.match(ill.stdout, /degraded: +SCTP: this kernel lacks it/);
+});
+
+test('gateways are those of this host and those that were added; --all shows every one', async () => {
+  const shown =
+    'PATH            JOBS  FROM        HERE\n/usr/sbin/cron  yes   default     yes\n/opt/launch     no    --gateways  no\n';
+  assert.is((await run(['gateways'])).stdout, shown);
+  assert.is((await run(['gateways', '--all'])).stdout, `${shown}/usr/bin/monit  yes   default     no\n`);
 });
 
 test('endpoints and maps are tables', async () => {

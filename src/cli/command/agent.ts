@@ -101,6 +101,27 @@ export const AGENT_COMMANDS: readonly Command[] = [
       ),
   },
   {
+    path: ['agent', 'gateways'],
+    summary: 'List the programs that start others on this host: cron, sshd, sudo, container runtimes',
+    args: [],
+    flags: [{ name: 'all', short: 'a', summary: 'also those that are not on this host' }],
+    help: 'A gateway does not hand on the label that it gained itself; what one with JOBS starts has not the name of its unit either. Change the list with --gateways of the agent.',
+    examples: [['postern agent gateways', 'those that are here']],
+    run: (call) =>
+      showList<Gateway>(call, '/v1/gateways', 'no gateways: --gateways took them all away', (items) => {
+        const shown = items.filter((gateway) => gateway.isHere || !gateway.isDefault || call.on('all'));
+        return table(
+          ['PATH', 'JOBS', 'FROM', 'HERE'],
+          shown.map(({ path, startsJobs, isDefault, isHere }) => [
+            path,
+            startsJobs ? 'yes' : 'no',
+            isDefault ? 'default' : '--gateways',
+            isHere ? 'yes' : 'no',
+          ]),
+        );
+      }),
+  },
+  {
     path: ['agent', 'flows'],
     summary: 'Show the flows of this host, as its agent sees them',
     args: [],
@@ -153,6 +174,13 @@ async function showFlows(call: Call): Promise<number> {
   for (const flow of items) await printFlow(call, flow);
   if (items.length === 0) call.out.note('no flows yet');
   return 0;
+}
+
+interface Gateway {
+  readonly path: string;
+  readonly startsJobs: boolean;
+  readonly isDefault: boolean;
+  readonly isHere: boolean;
 }
 
 interface MapFill {
