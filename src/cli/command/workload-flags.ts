@@ -28,7 +28,7 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
   { name: 'inherit', value: 'subtree|none', summary: 'none: its children are somebody else' },
   {
-    name: 'expect-per-host',
+    name: 'per-host',
     value: 'NUMBER',
     summary: 'endpoints that each host should have; another number is shown',
   },
@@ -48,7 +48,7 @@ export function toWorkloadBody(flags: Flags): Record<string, unknown> {
   const description = flags.text('description');
   const priority = flags.text('priority');
   const inherit = flags.text('inherit');
-  const perHost = flags.text('expect-per-host');
+  const perHost = flags.text('per-host');
   const mode = flags.text('mode');
   return {
     labels: toPairs(flags.list('label'), '--label'),
@@ -77,7 +77,7 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     if (top === 'labels') return `--label${index === undefined ? '' : ` ${index}`}`;
     if (top === 'ports') return `--port${index === undefined ? '' : ` ${index}`}`;
     if (top === 'addresses') return '--address';
-    if (top === 'expect') return '--expect-per-host';
+    if (top === 'expect') return '--per-host';
     if (top === 'runBy') return '--run-by';
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
     if (index === undefined)
