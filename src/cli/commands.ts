@@ -9,6 +9,7 @@ import { NOUN_COMMANDS } from './command/noun-commands.ts';
 import { OBSERVE } from './command/observe.ts';
 import { OTHER_COMMANDS } from './command/other.ts';
 import { POLICY_CHECK } from './command/policy-check.ts';
+import { POLICY_TEST } from './command/policy-test.ts';
 import { STATUS } from './command/status.ts';
 import type { Command } from './command.ts';
 
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   DELETE,
   ...NOUN_COMMANDS,
   POLICY_CHECK,
+  POLICY_TEST,
   { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', examples: [] },
   ...LOCAL_COMMANDS,
   ...AGENT_COMMANDS,

@@ -50,6 +50,8 @@ export interface CaseProbe {
   /** `drop` and `deny` mean the same. */
   readonly expect: string;
   readonly expectCilium?: string;
+  /** An end that talks to itself: not judged. */
+  readonly loopback?: boolean;
   /** What each side alone must say. */
   readonly ingress?: string;
   readonly egress?: string;
