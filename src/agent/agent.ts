@@ -129,6 +129,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     listen: (event) => {
       late.listen(event);
+      enforcement.refreshListening();
       reporter.soon();
     },
     unknown: (type, length) => log(`event of unknown type ${type}, ${length} bytes: passed over`),
@@ -181,6 +182,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const look = setInterval(() => {
     try {
       netns.refresh();
+      enforcement.refreshListening();
       if (++looks % MATCH_LOOKS === 0) enforcement.refreshMatches();
       const { eventLost } = readCounters(kernel.maps);
       queue.lost(eventLost - lostBefore);

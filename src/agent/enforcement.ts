@@ -10,6 +10,8 @@ import { revoke } from '../datapath/revoke.ts';
 import { RuleTable } from '../datapath/rule-table.ts';
 import { type DesiredState, EMPTY_STATE } from './desired-state.ts';
 import type { Labels } from './labels.ts';
+import { ephemeralPorts } from './listening.ts';
+import { ListeningPorts } from './listening-ports.ts';
 import { loadMatchFacts } from './match-facts.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import { PolicyWorld } from './policy-world.ts';
@@ -34,7 +36,8 @@ export class Enforcement {
   readonly #users: UserNames;
   readonly #hostLabels: Readonly<Record<string, string>>;
   readonly #sockets = createSocketUnitFiles();
-  readonly #world = new PolicyWorld();
+  readonly #listening: ListeningPorts;
+  readonly #world = new PolicyWorld((identity) => this.#listening.of(identity));
   readonly #compiler = new PolicyCompiler();
   readonly #applier: PolicyApplier;
   readonly #revisions: { upTo: number; revision: number }[] = [];
@@ -56,6 +59,7 @@ export class Enforcement {
     this.#netns = netns;
     this.#users = users;
     this.#applier = new PolicyApplier(kernel.maps, this.rules);
+    this.#listening = new ListeningPorts(kernel.maps, ephemeralPorts());
   }
 
   get applied(): DesiredState {
@@ -105,6 +109,11 @@ export class Enforcement {
     if (JSON.stringify(program) !== JSON.stringify(this.#labels.program)) this.#labels.apply(program);
   }
 
+  /** What workloads with a port named `listening` listen on: looked at anew. A connection that is open stays. */
+  refreshListening(): void {
+    if (this.#listening.refresh(this.#applied).size > 0) this.#policy(this.#applied, this.#applied.revision);
+  }
+
   /** Every connection is judged again; those without a right are destroyed. */
   revoke(): void {
     this.#netns.each(() => revoke(this.#kernel));
@@ -121,6 +130,7 @@ export class Enforcement {
   }
 
   #policy(state: DesiredState, revision: number): void {
+    this.#listening.refresh(state);
     const world = this.#world.of(state);
     const updated = this.#compiler.update(world);
     // After a refusal the compiler is ahead of the kernel: then everything is compared, not only what changed.

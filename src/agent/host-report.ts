@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { features } from 'libbpf-ts';
 import type { Endpoint } from '../api/endpoint.ts';
@@ -11,7 +10,7 @@ import { toEndpoints } from './endpoint.ts';
 import type { Enforcement } from './enforcement.ts';
 import { reservedOrWire } from './identity-labels.ts';
 import type { Labels } from './labels.ts';
-import { scanListening } from './listening.ts';
+import { ephemeralPorts, scanListening } from './listening.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { scanProcesses } from './process-scan.ts';
@@ -142,12 +141,4 @@ async function osName(): Promise<string | undefined> {
   const { osInfo } = await import('systeminformation');
   const { distro, release: version, codename } = await osInfo();
   return distro === '' ? undefined : [distro, version, codename && `(${codename})`].filter(Boolean).join(' ');
-}
-
-function ephemeralPorts(): [number, number] {
-  const [from = 32768, to = 60999] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
-    .trim()
-    .split(/\s+/)
-    .map(Number);
-  return [from, to];
 }

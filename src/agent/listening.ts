@@ -56,6 +56,15 @@ export function scanListening(
   return { sockets: sockets.sort(bySocket), isCut: left <= 0 };
 }
 
+/** Ports that the kernel chooses for a client. */
+export function ephemeralPorts(): [number, number] {
+  const [from = 32768, to = 60999] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  return [from, to];
+}
+
 /** One of /proc/net/{tcp,tcp6,udp,udp6}: the lines that wait. */
 export function parseSockets(text: string, protocol: 6 | 17): { address: string; port: number; inode: number }[] {
   const waiting = protocol === 6 ? '0A' : '07';

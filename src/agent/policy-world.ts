@@ -2,13 +2,8 @@ import type { WireIdentity, WirePolicy } from '../api/agent-stream.ts';
 import { canonicalPrefix } from '../core/cidr.ts';
 import { cidrPrefixes, policyPrefixes } from '../core/cidr-prefixes.ts';
 import type { World } from '../core/compile.ts';
-import {
-  type Identity,
-  type IdentityId,
-  localIdentity,
-  type PortProtocolName,
-  toIdentityId,
-} from '../core/identity.ts';
+import { type Identity, type IdentityId, localIdentity, toIdentityId } from '../core/identity.ts';
+import { LISTENING, type NamedPort, readNamedPorts } from '../core/named-port.ts';
 import { type Policy, parsePolicy } from '../core/policy.ts';
 import { contentHash } from '../datapath/hash.ts';
 import { type DesiredState, policyKey } from './desired-state.ts';
@@ -16,11 +11,17 @@ import { type DesiredState, policyKey } from './desired-state.ts';
 /** Documents → what the compiler takes; parsed once per document. */
 export class PolicyWorld {
   #parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
+  readonly #listening: (identity: number) => readonly NamedPort[];
   #identities = new WeakMap<WireIdentity, Identity>();
   #prefixes: { readonly lists: readonly (readonly string[])[]; readonly cidrs: World['cidrs'] } = {
     lists: [],
     cidrs: [],
   };
+
+  /** @param listening what an identity listens on now, on this host */
+  constructor(listening: (identity: number) => readonly NamedPort[]) {
+    this.#listening = listening;
+  }
 
   /** Throws when a document is not one that this agent understands: the whole revision is refused then. */
   of(state: DesiredState): World {
@@ -50,16 +51,14 @@ export class PolicyWorld {
   }
 
   #identity(wire: WireIdentity): Identity {
-    const known = this.#identities.get(wire);
+    const isListening = Object.values(wire.ports ?? {}).includes(LISTENING);
+    const known = isListening ? undefined : this.#identities.get(wire);
     if (known !== undefined) return known;
-    const ports = Object.entries(wire.ports ?? {}).map(([name, text]) => {
-      const [port, protocol] = text.split('/');
-      return [name, { port: Number(port), protocol: protocol as PortProtocolName }] as const;
-    });
+    const ports = readNamedPorts(wire.ports ?? {}, () => this.#listening(wire.id));
     const identity = {
       id: toIdentityId(wire.id),
       labels: wire.labels,
-      ...(ports.length === 0 ? {} : { ports: Object.fromEntries(ports) }),
+      ...(ports === undefined ? {} : { ports }),
     };
     this.#identities.set(wire, identity);
     return identity;

@@ -1,5 +1,6 @@
 /** Names, labels and ports as they appear in paths and bodies. */
 import * as v from 'valibot';
+import { LISTENING } from '../core/named-port.ts';
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$/;
@@ -53,7 +54,7 @@ export const Port = v.pipe(
 
 export const NamedPorts = v.record(
   v.pipe(v.string(), v.regex(PORT_NAME, 'must be a port name: at most 15 of a-z, 0-9, "-", with a letter')),
-  Port,
+  v.union([v.literal(LISTENING), Port], `must be a port such as "8080/TCP", or "${LISTENING}": what it listens on now`),
 );
 
 export function isLabelKey(key: string): boolean {

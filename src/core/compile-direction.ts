@@ -1,5 +1,6 @@
 import type { Identity } from './identity.ts';
 import type { IdentityIndex, Member, Question } from './identity-index.ts';
+import { portsNamed, portText } from './named-port.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
 import type { Direction, Peer, PolicyRule } from './policy-rule.ts';
 import { type AppliedRule, buildTable, type PortRange, type PortTable } from './policy-table.ts';
@@ -129,7 +130,7 @@ function classify(index: IdentityIndex, direction: Direction, rules: readonly Co
 
 /** Tells apart peers of one class whose named ports differ. */
 function portKey(names: readonly string[], ports: Identity['ports']): string {
-  return names.map((name) => (ports?.[name] ? `${ports[name].port}/${ports[name].protocol}` : '')).join();
+  return names.map((name) => portText(ports, name)).join();
 }
 
 /** A rule with its port names looked up in `ports`. */
@@ -140,8 +141,7 @@ export function apply(rule: PolicyRule, ports: Identity['ports']): AppliedRule {
 
 function rangesOf(set: PortSet, ports: Identity['ports']): PortRange[] {
   if (!('name' in set)) return set.protocols.map((protocol) => ({ protocol, from: set.from, to: set.to }));
-  const declared = ports?.[set.name];
-  if (!declared) return [];
-  const protocol = PROTOCOLS[declared.protocol];
-  return set.protocols.includes(protocol) ? [{ protocol, from: declared.port, to: declared.port }] : [];
+  return portsNamed(ports, set.name)
+    .map(({ port, protocol }) => ({ protocol: PROTOCOLS[protocol], from: port, to: port }))
+    .filter(({ protocol }) => set.protocols.includes(protocol));
 }

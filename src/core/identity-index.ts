@@ -4,6 +4,7 @@
  */
 import { addressPrefix, contains, type Prefix, parsePrefix, prefixKey } from './cidr.ts';
 import { type Identity, isOutside, isSubject, RESERVED } from './identity.ts';
+import { samePorts } from './named-port.ts';
 import { formatSelector, indexLabels, type LabelIndex, type Selector, selects } from './selector.ts';
 import { identitiesOf, type World } from './world.ts';
 
@@ -183,14 +184,6 @@ function sameIdentity(a: Identity, b: Identity): boolean {
     a.labels.length === b.labels.length &&
     a.labels.every((label, i) => label === b.labels[i]) &&
     samePorts(a.ports, b.ports)
-  );
-}
-
-function samePorts(a: Identity['ports'] = {}, b: Identity['ports'] = {}): boolean {
-  const names = Object.keys(a);
-  return (
-    names.length === Object.keys(b).length &&
-    names.every((name) => a[name]!.port === b[name]?.port && a[name]!.protocol === b[name]?.protocol)
   );
 }
 

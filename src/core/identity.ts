@@ -1,3 +1,5 @@
+import type { NamedPort, NamedPorts } from './named-port.ts';
+
 /**
  * Identity numbers, as Cilium lays them out (pkg/identity/numericidentity.go):
  * bits 0-15 the number, 16-23 the cluster, the top byte the scope (0 global, 1 local to the host: CIDR and FQDN).
@@ -5,14 +7,14 @@
  */
 export type IdentityId = number & { readonly __brand: 'IdentityId' };
 
-export type PortProtocolName = 'TCP' | 'UDP' | 'SCTP';
+export type PortProtocolName = NamedPort['protocol'];
 
 export interface Identity {
   readonly id: IdentityId;
   /** Canonical `source:key=value`, sorted; see label.ts. */
   readonly labels: readonly string[];
-  /** Named ports, lower case name → number. Policy may name them. */
-  readonly ports?: Readonly<Record<string, { readonly port: number; readonly protocol: PortProtocolName }>>;
+  /** Policy may name them. */
+  readonly ports?: NamedPorts;
 }
 
 export const RESERVED = {

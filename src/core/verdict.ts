@@ -25,6 +25,7 @@
  */
 import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
 import { type Identity, type IdentityId, isOutside, isSubject, protects, RESERVED } from './identity.ts';
+import { portsNamed } from './named-port.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
 import { type Direction, type Peer, type PolicyRule, policyRef } from './policy-rule.ts';
 import { MAX_RULES } from './policy-table.ts';
@@ -155,8 +156,8 @@ function coversPort(set: PortSet, receiver: Identity | undefined, connection: Co
   const port = portOf(protocol, connection.port);
   if (port === undefined || !(set.protocols as readonly number[]).includes(protocol)) return false;
   if (!('name' in set)) return set.from <= port && port <= set.to;
-  const declared = receiver?.ports?.[set.name];
-  return declared !== undefined && declared.port === port && PROTOCOL_NUMBER[declared.protocol] === protocol;
+  const declared = portsNamed(receiver?.ports, set.name);
+  return declared.some((one) => one.port === port && PROTOCOL_NUMBER[one.protocol] === protocol);
 }
 
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;

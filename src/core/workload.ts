@@ -1,5 +1,6 @@
 import { checkHosts, type HostSelector } from './host-selector.ts';
 import { parsePort } from './match-listen.ts';
+import { LISTENING } from './named-port.ts';
 import type { Result } from './problem.ts';
 import { checkAddresses } from './workload-addresses.ts';
 import { type Fields, fieldErrors } from './workload-fields.ts';
@@ -39,7 +40,7 @@ export interface Workload extends Operation {
   readonly match: readonly MatchClause[];
   /** A peer without an agent, instead of `match`: canonical prefixes, sorted. */
   readonly addresses?: readonly string[];
-  /** Name → `8080/TCP`. */
+  /** Name → `8080/TCP`, or `listening`: what it listens on now. */
   readonly ports?: Readonly<Record<string, string>>;
   readonly description?: string;
   /** Absent = every host. */
@@ -171,8 +172,8 @@ function checkPorts(fields: Fields, ports: unknown): Record<string, string> | un
       fields.bad(at, `port name "${name}" must be at most 15 of a-z 0-9 - with a letter`, name);
     }
     const parsed = parsePort(text);
-    if (text === 'listening') fields.later(at, 'listening');
-    else if (!parsed.ok) fields.bad(at, parsed.message, text, ['8080/tcp', '53/udp']);
+    if (text === LISTENING) canonical[name] = LISTENING;
+    else if (!parsed.ok) fields.bad(at, parsed.message, text, ['8080/tcp', '53/udp', LISTENING]);
     else canonical[name] = parsed.value;
   }
   return canonical;

@@ -1,7 +1,8 @@
 /** The stored state as the compiler's world. What did not change is the same object, so that little is compiled again. */
 
 import { cidrPrefixes, type World } from '../core/compile.ts';
-import { type Identity, localIdentity, type PortProtocolName, toIdentityId } from '../core/identity.ts';
+import { type Identity, localIdentity, toIdentityId } from '../core/identity.ts';
+import { LISTENING, type NamedPort, readNamedPorts } from '../core/named-port.ts';
 import type { Policy } from '../core/policy.ts';
 import { indexLabels, type LabelIndex, type Selector, selects } from '../core/selector.ts';
 import { withNamespaceLabels } from '../core/world.ts';
@@ -22,10 +23,17 @@ export class PrefixNumbers {
   }
 }
 
-export function toWorld(state: State, numbers: PrefixNumbers): World {
+/** @param listening what an identity listens on, as the hosts report it; absent = nothing */
+export function toWorld(
+  state: State,
+  numbers: PrefixNumbers,
+  listening: (identity: number) => readonly NamedPort[] = () => [],
+): World {
   const policies = [...state.policies.values()].map(policyOf).filter((policy) => policy !== undefined);
   return {
-    identities: [...state.identities.values()].filter(({ workloads }) => workloads.length > 0).map(toCoreIdentity),
+    identities: [...state.identities.values()]
+      .filter(({ workloads }) => workloads.length > 0)
+      .map((stored) => toCoreIdentity(stored, listening)),
     cidrs: prefixesOf(policies).map((prefix) => numbers.get(prefix)),
     policies,
     namespaces: namespacesOf(state),
@@ -50,23 +58,22 @@ function prefixesOf(policies: readonly Policy[]): string[] {
 
 const identities = new WeakMap<StoredIdentity, Identity>();
 
-function toCoreIdentity(stored: StoredIdentity): Identity {
-  let identity = identities.get(stored);
+function toCoreIdentity(
+  stored: StoredIdentity,
+  listening: (identity: number) => readonly NamedPort[] = () => [],
+): Identity {
+  const isListening = Object.values(stored.ports ?? {}).includes(LISTENING);
+  let identity = isListening ? undefined : identities.get(stored);
   if (identity === undefined) {
-    const ports = stored.ports === undefined ? undefined : Object.entries(stored.ports).map(toPort);
+    const ports = readNamedPorts(stored.ports ?? {}, () => listening(stored.id));
     identity = {
       id: toIdentityId(stored.id),
       labels: stored.labels,
-      ...(ports !== undefined && { ports: Object.fromEntries(ports) }),
+      ...(ports !== undefined && { ports }),
     };
     identities.set(stored, identity);
   }
   return identity;
-}
-
-function toPort([name, text]: [string, string]) {
-  const [port = '', protocol = ''] = text.split('/');
-  return [name, { port: Number(port), protocol: protocol as PortProtocolName }] as const;
 }
 
 const namespaces = new WeakMap<object, World['namespaces']>();

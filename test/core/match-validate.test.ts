@@ -137,13 +137,6 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
     '/expect',
     /^has no meaning/,
   ],
-  [
-    'a port that follows the process',
-    { ...ok, ports: { jmx: 'listening' } },
-    '/ports/jmx',
-    /^listening is not supported yet$/,
-    422,
-  ],
 ];
 for (const [what, body, path, message, status] of refused) {
   test(`refuses ${what}`, () => {
@@ -161,6 +154,11 @@ test('how a workload is run and watched over is kept as it was said', () => {
   assert.ok(result.ok);
   const { mode, expect, runBy } = result.value;
   assert.equal({ mode, expect, runBy }, said);
+});
+
+test('a port may be whatever the workload listens on', () => {
+  const result = validateWorkload('shop', 'a', { ...ok, ports: { jmx: 'listening', http: '80/tcp' } });
+  assert.equal(result.ok && result.value.ports, { jmx: 'listening', http: '80/TCP' });
 });
 
 test('malformed and not yet supported together are malformed', () => {

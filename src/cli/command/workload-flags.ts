@@ -24,7 +24,7 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'listen', value: 'PORT', many: true, summary: '8080/tcp, 10.0.0.5:1521/tcp or 40000-40100/tcp' },
   { name: 'match', value: 'CLAUSE', many: true, summary: 'a further clause, in JSON or YAML, that also identifies it' },
   { name: 'address', value: 'CIDR', many: true, summary: 'instead of a match: a peer without an agent' },
-  { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp' },
+  { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp, or jmx=listening' },
   { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
   { name: 'inherit', value: 'subtree|none', summary: 'none: its children are somebody else' },
   {
