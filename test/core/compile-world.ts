@@ -60,17 +60,15 @@ const tier = fc.constantFrom('1', '2');
 const list = <T>(item: fc.Arbitrary<T>, maxLength = 2) => fc.array(item, { maxLength });
 const optional = <T>(item: fc.Arbitrary<T>) => fc.option(item, { nil: undefined, freq: 2 });
 
+const namedPort = fc.record({ port: fc.constantFrom(80, 443, 8080), protocol: fc.constantFrom(...PROTOCOLS) });
+
 const identity = fc.record({
   namespace: fc.constantFrom(...NAMESPACES),
   app,
   tier: optional(tier),
   source: fc.constantFrom('user', 'k8s', 'container'),
   cluster: fc.constantFrom('default', 'default', 'default', 'east'),
-  ports: fc.dictionary(
-    fc.constantFrom(...NAMES),
-    fc.record({ port: fc.constantFrom(80, 443, 8080), protocol: fc.constantFrom(...PROTOCOLS) }),
-    { maxKeys: 2 },
-  ),
+  ports: fc.dictionary(fc.constantFrom(...NAMES), fc.oneof(namedPort, list(namedPort)), { maxKeys: 2 }),
 });
 
 function toIdentity(from: typeof identity extends fc.Arbitrary<infer T> ? T : never, i: number): Identity {
