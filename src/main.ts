@@ -109,6 +109,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       hostName: settings.hostName ?? hostname(),
       hostLabels: settings.hostLabels,
       gateways: settings.gateways,
+      enablePolicy: settings.enablePolicy,
       object: OBJECT,
       version: VERSION,
       baseUrl: baseUrl === '' ? 'http://127.0.0.1:7460' : baseUrl,

@@ -56,7 +56,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const scope = scopeOf(options.cgroupMount, options.cgroupRoot);
   const labels = new Labels(kernel, tree, users, scope, options.gateways);
   const netns = new NetworkNamespaces(kernel);
-  const enforcement = new Enforcement(kernel, labels, netns, users, options.hostLabels);
+  const enforcement = new Enforcement(kernel, labels, netns, users, options);
   const problems = new Map<string, string>();
 
   // what was wanted last, before anything new is heard

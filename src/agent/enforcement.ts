@@ -14,6 +14,7 @@ import { ephemeralPorts } from './listening.ts';
 import { ListeningPorts } from './listening-ports.ts';
 import { loadMatchFacts } from './match-facts.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
+import type { AgentOptions } from './options.ts';
 import { PolicyWorld } from './policy-world.ts';
 import { createSocketUnitFiles } from './socket-units.ts';
 import type { UserNames } from './user-names.ts';
@@ -37,7 +38,7 @@ export class Enforcement {
   readonly #hostLabels: Readonly<Record<string, string>>;
   readonly #sockets = createSocketUnitFiles();
   readonly #listening: ListeningPorts;
-  readonly #world = new PolicyWorld((identity) => this.#listening.of(identity));
+  readonly #world: PolicyWorld;
   readonly #compiler = new PolicyCompiler();
   readonly #applier: PolicyApplier;
   readonly #revisions: { upTo: number; revision: number }[] = [];
@@ -51,9 +52,10 @@ export class Enforcement {
     labels: Labels,
     netns: NetworkNamespaces,
     users: UserNames,
-    hostLabels: Readonly<Record<string, string>>,
+    { hostLabels, enablePolicy }: Pick<AgentOptions, 'hostLabels' | 'enablePolicy'>,
   ) {
     this.#hostLabels = hostLabels;
+    this.#world = new PolicyWorld((identity) => this.#listening.of(identity), enablePolicy);
     this.#kernel = kernel;
     this.#labels = labels;
     this.#netns = netns;

@@ -12,15 +12,20 @@ import { type DesiredState, policyKey } from './desired-state.ts';
 export class PolicyWorld {
   #parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
   readonly #listening: (identity: number) => readonly NamedPort[];
+  readonly #enforcement: NonNullable<World['enforcement']>;
   #identities = new WeakMap<WireIdentity, Identity>();
   #prefixes: { readonly lists: readonly (readonly string[])[]; readonly cidrs: World['cidrs'] } = {
     lists: [],
     cidrs: [],
   };
 
-  /** @param listening what an identity listens on now, on this host */
-  constructor(listening: (identity: number) => readonly NamedPort[]) {
+  /** @param listening what an identity listens on now, on this host @param enforcement the host's own setting */
+  constructor(
+    listening: (identity: number) => readonly NamedPort[],
+    enforcement: NonNullable<World['enforcement']> = 'default',
+  ) {
     this.#listening = listening;
+    this.#enforcement = enforcement;
   }
 
   /** Throws when a document is not one that this agent understands: the whole revision is refused then. */
@@ -38,6 +43,7 @@ export class PolicyWorld {
       policies,
       namespaces: Object.fromEntries(state.namespaces),
       clusterName: state.clusterName,
+      enforcement: this.#enforcement,
     };
   }
 

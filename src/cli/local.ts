@@ -29,6 +29,7 @@ export interface Settings {
   readonly hostName?: string;
   readonly hostLabels: Readonly<Record<string, string>>;
   readonly gateways: Gateways;
+  readonly enablePolicy: 'default' | 'always' | 'never';
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
   readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
@@ -84,6 +85,14 @@ const GATEWAYS: Flag = {
   summary: 'programs that start others: /x adds one, jobs:/x one whose children are not its unit, -/x takes one away',
   env: 'POSTERN_GATEWAYS',
 };
+const ENABLE_POLICY: Flag = {
+  name: 'enable-policy',
+  value: 'WHEN',
+  choices: ['default', 'always', 'never'],
+  summary: 'default: whom a policy selects; always: every workload is in default deny; never: no policy is in force',
+  env: 'POSTERN_ENABLE_POLICY',
+  default: 'default',
+};
 const DATABASE_URL: Flag = {
   name: 'database-url',
   value: 'URL',
@@ -107,7 +116,15 @@ const FLOW_MB: Flag = {
 };
 
 export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL, FLOW_DAYS, FLOW_MB];
-export const AGENT_FLAGS: readonly Flag[] = [STATE_DIR, PIN_DIR, CGROUP_ROOT, HOST_NAME, HOST_LABELS, GATEWAYS];
+export const AGENT_FLAGS: readonly Flag[] = [
+  STATE_DIR,
+  PIN_DIR,
+  CGROUP_ROOT,
+  HOST_NAME,
+  HOST_LABELS,
+  GATEWAYS,
+  ENABLE_POLICY,
+];
 export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
 
 export function runLocal(name: LocalName, call: Call): Promise<number> {
@@ -129,6 +146,7 @@ function toSettings(call: Call): Settings {
     hostName: maybe('host-name'),
     hostLabels: toPairs((maybe('host-labels') ?? '').split(',').filter(Boolean), '--host-labels'),
     gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
+    enablePolicy: read('enable-policy', 'default') as Settings['enablePolicy'],
     databaseUrl: maybe('database-url'),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,

@@ -66,6 +66,8 @@ export async function startInstance({
   mode = 'standalone' as 'standalone' | 'split',
   /** Postern runs below its own cgroup root, as it does on a host. */
   inside = false,
+  /** More of the environment. */
+  env: more = {} as Readonly<Record<string, string>>,
 } = {}): Promise<Instance> {
   const id = `${process.pid}-${randomBytes(3).toString('hex')}`;
   const mount = findCgroupMount();
@@ -89,6 +91,7 @@ export async function startInstance({
     POSTERN_CGROUP_ROOT: cgroupDir,
     POSTERN_HOST_NAME: 'host-a',
     POSTERN_HOST_LABELS: 'site=fra,tier=db',
+    ...more,
   };
   let child: ChildProcess | undefined;
   let server: ChildProcess | undefined;
