@@ -10,6 +10,7 @@ import { OBSERVE } from './command/observe.ts';
 import { OTHER_COMMANDS } from './command/other.ts';
 import { POLICY_CHECK } from './command/policy-check.ts';
 import { POLICY_TEST } from './command/policy-test.ts';
+import { POLICY_HISTORY } from './command/policy-history.ts';
 import { STATUS } from './command/status.ts';
 import type { Command } from './command.ts';
 
@@ -23,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   ...NOUN_COMMANDS,
   POLICY_CHECK,
   POLICY_TEST,
+  ...POLICY_HISTORY,
   { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', examples: [] },
   ...LOCAL_COMMANDS,
   ...AGENT_COMMANDS,

@@ -30,7 +30,7 @@ export function createApp({ operations, access, metrics, log }: AppOptions): Hon
     metrics.request(c.req.method, c.res.status, performance.now() - started);
   });
   for (const operation of operations) {
-    app.on(operation.method, operation.path, (c) => {
+    app.on(operation.method, toHonoPath(operation.path), (c) => {
       c.set('actor', checkAccess(c.env.incoming, operation.access, access));
       checkQuery(c, operation);
       return operation.run(c);
@@ -102,5 +102,17 @@ function fill(pattern: string, path: string): string {
 function matches(pattern: string, path: string): boolean {
   const want = pattern.split('/');
   const have = path.split('/');
-  return want.length === have.length && want.every((part, i) => part.startsWith(':') || part === have[i]);
+  return want.length === have.length && want.every((part, i) => matchesPart(part, have[i]!));
+}
+
+/** `:name` is any part without a colon of its own, `:name:rollback` one that ends so. */
+function matchesPart(want: string, have: string): boolean {
+  if (!want.startsWith(':')) return want === have;
+  const action = /^:\w+(:\w+)$/.exec(want)?.[1];
+  return action === undefined ? !have.includes(':') : have.endsWith(action);
+}
+
+/** An action on an object, `:name:rollback`: Hono takes a colon inside of a part for text only in a pattern. */
+function toHonoPath(path: string): string {
+  return path.replace(/:(\w+):(\w+)$/, ':$1{[^/:]+:$2}');
 }

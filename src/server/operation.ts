@@ -19,7 +19,7 @@ export type Request = Context<Env>;
 
 export interface Operation {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
-  /** Hono's pattern: `/v1/workloads/:namespace/:name`. */
+  /** `/v1/workloads/:namespace/:name`; an action on an object is `…/:name:rollback` (then the parameter holds both). */
   readonly path: string;
   readonly tag: string;
   readonly summary: string;

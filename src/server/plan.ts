@@ -18,6 +18,8 @@ import { type Collection, policyKey, rememberPolicy, type State, type StoredOf }
 export interface Precondition {
   readonly match?: readonly string[];
   readonly noneMatch?: readonly string[];
+  /** What exists is written only with `match`. */
+  readonly required?: boolean;
 }
 
 export type Operation =
@@ -55,7 +57,7 @@ export function planWrite(
     const name = `${target.collection} ${target.key}`;
     if (seen.has(name)) throw new ProblemError('conflict', `Cannot apply: ${describe(operation)} is there twice`);
     seen.add(name);
-    checkPrecondition(draft.get(target.collection, target.key), precondition, describe(operation));
+    checkPrecondition(draft.get(target.collection, target.key), precondition, describe(operation), target);
     perform(draft, operation, target.key);
   }
   return draft;
@@ -233,7 +235,17 @@ export function notFound(collection: string, key: string): ProblemError {
   });
 }
 
-function checkPrecondition(current: object | undefined, { match, noneMatch }: Precondition, name: string): void {
+function checkPrecondition(
+  current: object | undefined,
+  { match, noneMatch, required }: Precondition,
+  name: string,
+  { collection, key }: ReturnType<typeof targetOf>,
+): void {
+  if (required && match === undefined && current !== undefined) {
+    throw new ProblemError('precondition', `${name} exists and this server wants If-Match with its ETag`, {
+      hint: `curl -i http://127.0.0.1:7460/v1/${collection}/${key} shows it`,
+    });
+  }
   const etag = current !== undefined && 'meta' in current ? etagOf(current.meta as Meta) : undefined;
   const isAmong = (tags: readonly string[]) => etag !== undefined && (tags.includes('*') || tags.includes(etag));
   if (match !== undefined && !isAmong(match)) {

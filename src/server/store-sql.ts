@@ -139,16 +139,17 @@ export async function writeDraft(tx: Queries, draft: Draft, texts: ReadonlyMap<s
   const audited = changes.filter((change) => change.collection !== 'identities');
   const entries = audited.map(({ collection, key, type, object, before }, seq) => ({
     seq,
+    ...(collection === 'policies' && type !== 'DELETED' && texts.get(key)),
     collection,
     key,
     action: type === 'ADDED' ? 'create' : type === 'DELETED' ? 'delete' : 'update',
     before: withoutMeta(before),
     after: type === 'DELETED' ? undefined : withoutMeta(object),
   }));
-  await tx.query(sql`insert into audit (revision, seq, at, actor, collection, key, action, before, after)
-    select ${revision}, seq, ${now}::timestamptz, ${actor}, collection, key, action, before, after
+  await tx.query(sql`insert into audit (revision, seq, at, actor, collection, key, action, before, after, text, format)
+    select ${revision}, seq, ${now}::timestamptz, ${actor}, collection, key, action, before, after, text, format
     from json_to_recordset(${json(entries)}::json)
-      as r (seq int, collection text, key text, action text, before json, after json)`);
+      as r (seq int, collection text, key text, action text, before json, after json, text text, format text)`);
   await tx.query(sql`select pg_notify('postern', ${String(revision)})`);
 }
 

@@ -4,10 +4,8 @@ import type { ServerContext } from './context.ts';
 import { etagOf, parseEtags } from './etag.ts';
 import type { Request } from './operation.ts';
 import type { Operation, Precondition } from './plan.ts';
-import { targetOf } from './plan.ts';
-import { ProblemError } from './problem-error.ts';
 import { booleanParameter } from './query.ts';
-import type { State, StoredOf } from './state.ts';
+import type { StoredOf } from './state.ts';
 import type { Written } from './store.ts';
 
 export async function writeRequest(
@@ -15,8 +13,7 @@ export async function writeRequest(
   context: ServerContext,
   operations: readonly Operation[],
 ): Promise<Written> {
-  const precondition = preconditionOf(c);
-  if (context.requireIfMatch) requireMatch(context.store.state, operations, precondition);
+  const precondition = { ...preconditionOf(c), required: context.requireIfMatch };
   return context.store.write(operations, {
     actor: c.get('actor'),
     dryRun: booleanParameter(c, 'dryRun'),
@@ -47,15 +44,4 @@ function preconditionOf(c: Request): Precondition {
   const match = parseEtags(c.req.header('if-match'));
   const noneMatch = parseEtags(c.req.header('if-none-match'));
   return { ...(match !== undefined && { match }), ...(noneMatch !== undefined && { noneMatch }) };
-}
-
-function requireMatch(state: State, operations: readonly Operation[], { match }: Precondition): void {
-  if (match !== undefined) return;
-  for (const operation of operations) {
-    const { collection, key } = targetOf(operation);
-    if (!state[collection].has(key)) continue;
-    throw new ProblemError('precondition', `${key} exists and this server wants If-Match with its ETag`, {
-      hint: `curl -i http://127.0.0.1:7460/v1/${collection}/${key} shows it`,
-    });
-  }
 }

@@ -87,4 +87,32 @@ test('check refuses by name what it cannot ask', async () => {
   assert.match(await refused([...CHECK, '--from', 'shop/nobody', '--port', '1'], 2), /no workload shop\/nobody/);
 });
 
+test('history, diff and rollback: each change, what differs, and back again', async () => {
+  const ref = 'cnp/shop/store';
+  const first = file('store.yaml', policyText('store'));
+  await done(['apply', '-f', first]);
+  await done(['apply', '-f', file('store2.yaml', policyText('store', 'web'))]);
+  const { items } = JSON.parse(await done(['policy', 'history', ref, '-o', 'json']));
+  const [second, oldest] = items.map((item: { revision: number }) => String(item.revision));
+  assert.match(
+    await done(['policy', 'history', ref]),
+    /REVISION +WHEN[\s\S]*update {2}\/spec\/ingress\/0[\s\S]*create {2}-$/,
+  );
+  assert.match(await done(['policy', 'diff', ref]), /\n- .*frontend.*\n\+ .*web.*\n/);
+  assert.is((await run(['policy', 'diff', ref, '--from', oldest, '--to', second, '--exit-code'])).exit, 1);
+  assert.is((await run(['policy', 'diff', ref, '-f', first, '--exit-code'])).exit, 1);
+  assert.match(await done(['policy', 'rollback', ref, '--to', oldest, '--dry-run']), /updated {4}CiliumNetworkPolicy/);
+  assert.match(
+    await done(['policy', 'rollback', ref, '--to', oldest]),
+    /is as it was after revision \d+, revision \d+$/,
+  );
+  assert.is((await run(['policy', 'diff', ref, '-f', first, '--exit-code'])).exit, 0);
+  await done(['policy', 'delete', ref]);
+  await done(['policy', 'rollback', ref, '--to', second]);
+  assert.match(await done(['policy', 'get', ref, '-o', 'yaml']), /app: web/);
+  assert.match(await refused(['policy', 'rollback', ref], 2), /--to REVISION is needed/);
+  assert.match(await refused(['policy', 'history', 'cnp/shop/never'], 2), /There is no cnp\/shop\/never/);
+  assert.match(await refused(['policy', 'diff', ref, '--from', 'x'], 2), /--from "x": expected a revision/);
+});
+
 test.run();

@@ -11,6 +11,7 @@ import { discoverOperations, endpointOperations, hostOperations } from './host.t
 import { identityOperations } from './identity.ts';
 import { namespaceOperations } from './namespace.ts';
 import { policyOperations } from './policy.ts';
+import { policyHistoryOperations } from './policy-history.ts';
 import { workloadOperations } from './workload.ts';
 
 /** In the order in which /docs shows them. */
@@ -18,6 +19,7 @@ export function allOperations(context: ServerContext, metrics: Metrics, version:
   const operations = [
     ...workloadOperations(context),
     ...policyOperations(context),
+    ...policyHistoryOperations(context),
     ...applyOperations(context),
     ...accessOperations(context),
     ...namespaceOperations(context),
