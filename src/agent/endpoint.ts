@@ -127,7 +127,7 @@ function stateOf(
 /** The workload is registered with a unit or cgroup, and this runs, recognised by something else, outside of each. */
 function isDrifted(members: readonly LabelledProcess[], workload: RegisteredWorkload): boolean {
   const placed = workload.match
-    .map(toClause)
+    .map((clause) => toClause(clause))
     .filter((clause) => clause.unit !== undefined || clause.cgroup !== undefined);
   if (placed.length === 0) return false;
   return !members.some(({ process }) =>

@@ -18,9 +18,11 @@ export function loadMatchFacts(
   const uids = new Map<string, number>();
   const paths = new Map<string, readonly string[]>();
   const untrusted = new Set<string>();
-  for (const { process } of workloads.flatMap((workload) => workload.match)) {
-    const uid = process?.user === undefined ? undefined : users.uidOf(process.user);
-    if (uid !== undefined) uids.set(process!.user!, uid);
+  for (const { process, systemdUserUnit } of workloads.flatMap((workload) => workload.match)) {
+    for (const user of [process?.user, systemdUserUnit?.split('/')[0]]) {
+      const uid = user === undefined ? undefined : users.uidOf(user);
+      if (uid !== undefined) uids.set(user!, uid);
+    }
     for (const pattern of [process?.exe, process?.script]) {
       if (pattern === undefined || paths.has(pattern)) continue;
       const glob = toGlob(pattern);

@@ -11,6 +11,19 @@ export const MatchClause = v.pipe(
   object(
     {
       systemdUnit: v.optional(Glob),
+      /** `USER/UNIT`, of the user's own manager. */
+      systemdUserUnit: v.optional(Glob),
+      /** As Docker or Podman call it. */
+      container: v.optional(
+        v.pipe(
+          object({
+            name: v.optional(Glob),
+            image: v.optional(Glob),
+            labels: v.optional(v.record(v.string(), v.string())),
+          }),
+          v.check(hasField, 'must have at least one of name, image, labels'),
+        ),
+      ),
       cgroup: v.optional(Glob),
       process: v.optional(
         v.pipe(
@@ -32,9 +45,12 @@ export const MatchClause = v.pipe(
       ),
       listen: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
     },
-    ['container', 'systemdUserUnit'],
+    [],
   ),
-  v.check(hasField, 'must have at least one of systemdUnit, cgroup, process, listen: {} would match everything'),
+  v.check(
+    hasField,
+    'must have at least one of systemdUnit, systemdUserUnit, cgroup, container, process, listen: {} would match everything',
+  ),
 );
 
 const MatchList = v.pipe(v.array(MatchClause), v.maxLength(64, 'must have at most 64 clauses'));

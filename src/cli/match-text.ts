@@ -4,6 +4,12 @@ import { quote } from './curl.ts';
 /** Wire shape of one clause (src/api/workload.ts). */
 export interface ClauseLike {
   readonly systemdUnit?: string;
+  readonly systemdUserUnit?: string;
+  readonly container?: {
+    readonly name?: string;
+    readonly image?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
   readonly cgroup?: string;
   readonly process?: {
     readonly exe?: string;
@@ -34,6 +40,10 @@ export function clauseFlags(clause: ClauseLike): string {
 
 const FLAGS = {
   unit: 'systemd-unit',
+  userUnit: 'systemd-user-unit',
+  container: 'container',
+  containerImage: 'container-image',
+  containerLabel: 'container-label',
   cgroup: 'cgroup',
   exe: 'exe',
   script: 'script',
@@ -47,6 +57,13 @@ const FLAGS = {
 function fields(clause: ClauseLike): [keyof typeof FLAGS, string][] {
   const rows: [keyof typeof FLAGS, string | undefined][] = [
     ['unit', clause.systemdUnit],
+    ['userUnit', clause.systemdUserUnit],
+    ['container', clause.container?.name],
+    ['containerImage', clause.container?.image],
+    ...Object.entries(clause.container?.labels ?? {}).map(([key, value]): [keyof typeof FLAGS, string] => [
+      'containerLabel',
+      `${key}=${value}`,
+    ]),
     ['cgroup', clause.cgroup],
     ['exe', clause.process?.exe],
     ['script', clause.process?.script],

@@ -1,4 +1,5 @@
-import { kernelCgroups, lateField, toClause } from './match-clause.ts';
+import { kernelCgroups, lateField, placeAffix, toClause } from './match-clause.ts';
+import { userUnitCgroup } from './match-place.ts';
 import { spoofableBy } from './match-precedence.ts';
 import type { MatchClause } from './workload.ts';
 
@@ -11,14 +12,17 @@ export interface MatchClaim {
 }
 
 export function claimOf(match: readonly MatchClause[]): MatchClaim {
-  const clauses = match.map(toClause);
+  const clauses = match.map((clause) => toClause(clause));
   const reasons = clauses.map((clause) => spoofableBy(clause)).filter((reason) => reason !== null);
   const isLate = clauses.some((clause, i) => {
     const cgroups = kernelCgroups(clause);
     return (
       cgroups === undefined ||
+      clause.container !== undefined ||
+      (clause.userUnit !== undefined && placeAffix(userUnitCgroup(0, clause.userUnit)) === undefined) ||
       lateField(clause) !== undefined ||
-      (clause.listen.length > 0 && (cgroups.length > 0 || match[i]!.process !== undefined))
+      (clause.listen.length > 0 &&
+        (cgroups.length > 0 || clause.userUnit !== undefined || match[i]!.process !== undefined))
     );
   });
   return { grade: isLate ? 'late' : 'firstPacket', spoofable: reasons[0] ?? null };

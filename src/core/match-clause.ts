@@ -1,7 +1,9 @@
 import { type ArgsRegex, readArgsRegex } from './args-regex.ts';
-import { type Affix, type Glob, globAffix, globMatches, parseGlob, toGlob } from './glob.ts';
+import { type Affix, type Glob, globAffix, globMatches, toGlob } from './glob.ts';
 import { type ListenPattern, listenMatches, type Parsed, parseListen } from './match-listen.ts';
+import { type ContainerPattern, toContainerPattern, toUserUnit, type UserUnit } from './match-place.ts';
 import { isNamedUnit, type SocketUnits } from './match-sockets.ts';
+import { escapeUnit, unescapeUnit } from './match-unit.ts';
 import { utf8Bytes } from './utf8.ts';
 import type { MatchClause } from './workload.ts';
 
@@ -9,6 +11,10 @@ import type { MatchClause } from './workload.ts';
 export interface Clause {
   readonly unit?: Glob;
   readonly cgroup?: Glob;
+  readonly userUnit?: UserUnit;
+  readonly container?: ContainerPattern;
+  /** What the host made of `userUnit` or `container`: cgroups, one of which must hold. */
+  readonly places?: readonly Glob[];
   readonly exe?: Glob;
   readonly script?: Glob;
   readonly user?: string;
@@ -25,11 +31,14 @@ export interface ArgPattern {
 }
 
 /** From a clause that `validateWorkload` let pass; throws on anything else. */
-export function toClause(source: MatchClause): Clause {
-  const { systemdUnit, cgroup, process, listen } = source;
+export function toClause(source: MatchClause, places?: readonly string[]): Clause {
+  const { systemdUnit, systemdUserUnit, cgroup, container, process, listen } = source;
   return {
     ...(systemdUnit === undefined ? {} : { unit: toGlob(systemdUnit) }),
     ...(cgroup === undefined ? {} : { cgroup: toGlob(trimCgroup(cgroup)) }),
+    ...(systemdUserUnit === undefined ? {} : { userUnit: toUserUnit(systemdUserUnit) }),
+    ...(container === undefined ? {} : { container: toContainerPattern(container) }),
+    ...(places === undefined ? {} : { places: places.map(toGlob) }),
     ...(process?.exe === undefined ? {} : { exe: toGlob(process.exe) }),
     ...(process?.script === undefined ? {} : { script: toGlob(process.script) }),
     ...(process?.user === undefined ? {} : { user: process.user }),
@@ -88,14 +97,21 @@ export function isUnitCgroup(path: string, matches: (name: string) => boolean): 
   return matches(unescapeUnit(name)) && !parts.some((part) => part.endsWith('.service') || part.endsWith('.scope'));
 }
 
+/** Does it say where a process runs? */
+export function isPlaced({ unit, cgroup, userUnit, container }: Clause): boolean {
+  return [unit, cgroup, userUnit, container].some((where) => where !== undefined);
+}
+
 /** Where on the chain the unit and cgroup patterns of the clause all hold first; undefined = nowhere. */
 export function gainedAt(clause: Clause, chain: readonly string[], sockets?: SocketUnits): string | undefined {
   let unitHolds = clause.unit === undefined;
   let pathHolds = clause.cgroup === undefined;
+  let placeHolds = clause.places === undefined;
   for (const path of chain) {
     unitHolds ||= isUnitCgroup(path, (name) => isNamedUnit(clause.unit!, name, sockets));
     pathHolds ||= globMatches(clause.cgroup!, path);
-    if (unitHolds && pathHolds) return path;
+    placeHolds ||= clause.places!.some((place) => globMatches(place, path));
+    if (unitHolds && pathHolds && placeHolds) return path;
   }
   return undefined;
 }
@@ -144,37 +160,18 @@ export function kernelCgroups(clause: Clause): (Affix & { readonly on: 'path' | 
   ];
 }
 
-/** Bytes that the kernel compares: PATTERN_MAX of bpf/abi.h less its key's head and a NUL, and of a suffix. */
-function fits(affix: Affix | undefined): boolean {
-  return affix !== undefined && utf8Bytes(affix.prefix) <= 251 && utf8Bytes(affix.suffix) <= 63;
+/** A place as the kernel takes it. */
+export function placeAffix(place: Glob): Affix | undefined {
+  const affix = globAffix(place);
+  return fits(affix) ? affix : undefined;
 }
 
-/** A pattern of a unit's name: what is read by parseGlob, and nothing that a name cannot have. */
-export function parseUnit(text: string): Parsed<Glob> {
-  const parsed = parseGlob(text);
-  if (!parsed.ok) return { ok: false, message: `${parsed.message} (column ${parsed.column})` };
-  if (text.includes('/'))
-    return { ok: false, message: 'is a name as systemctl prints it, without "/"; for paths use cgroup' };
-  const last = parsed.glob.tokens.at(-1);
-  if (last?.kind === 'literal' && !/\.(service|scope|slice|socket|mount|swap)$/.test(text)) {
-    return { ok: false, message: 'has no unit type: end it with one, or with *' };
-  }
-  return { ok: true, value: parsed.glob };
+/** Bytes that the kernel compares: PATTERN_MAX of bpf/abi.h less its key's head and a NUL, and of a suffix. */
+function fits(affix: Affix | undefined): affix is Affix {
+  return affix !== undefined && utf8Bytes(affix.prefix) <= 251 && utf8Bytes(affix.suffix) <= 63;
 }
 
 function must<T>(parsed: Parsed<T>): T {
   if (!parsed.ok) throw new Error(parsed.message);
   return parsed.value;
-}
-
-// systemd's cg_needs_escape: names that cgroupfs uses for its own files get one "_" in front.
-const RESERVED =
-  /^(_|\.|notify_on_release$|release_agent$|tasks$|(cgroup|cpu|cpuset|io|memory|hugetlb|pids|rdma|misc|dmem|blkio|devices|freezer|cpuacct)\.)/;
-
-function escapeUnit(prefix: string): string {
-  return RESERVED.test(prefix) ? `_${prefix}` : prefix;
-}
-
-function unescapeUnit(name: string): string {
-  return name.startsWith('_') && RESERVED.test(name.slice(1)) ? name.slice(1) : name;
 }

@@ -6,6 +6,7 @@ import {
   type Clause,
   cgroupChain,
   gainedAt,
+  isPlaced,
   type ListeningSocket,
   trimCgroup,
 } from './match-clause.ts';
@@ -123,9 +124,7 @@ function holds(
   if (clause.env.length > 0 && !argsMatch(clause.env, new Set(facts.env))) return false;
   if (clause.argsRegex !== undefined && !argsRegexMatches(clause.argsRegex, facts.args)) return false;
   if (clause.listen.length > 0 && !anyListenMatches(clause.listen, facts.listening ?? [])) return false;
-  return (
-    (clause.unit === undefined && clause.cgroup === undefined) || gainedAt(clause, chain, program.sockets) !== undefined
-  );
+  return !isPlaced(clause) || gainedAt(clause, chain, program.sockets) !== undefined;
 }
 
 /** The file that the pattern names now (a symbolic link resolved), or one that has come since. */

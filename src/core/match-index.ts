@@ -31,7 +31,10 @@ const indexes = new WeakMap<MatchProgram, MatchIndex>();
 const CGROUPS_KEPT = 10_000;
 
 function toIndex(program: MatchProgram): MatchIndex {
-  const readings = allClauses(program).map((clause) => ({ program: clause, clause: toClause(clause.source) }));
+  const readings = allClauses(program).map((clause) => ({
+    program: clause,
+    clause: toClause(clause.source, clause.places),
+  }));
   const byExe = new Map<string, Reading[]>();
   const anyExe: Reading[] = [];
   const byListen: Reading[] = [];

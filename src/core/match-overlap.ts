@@ -1,7 +1,8 @@
 import { type Glob, globsOverlap, toGlob } from './glob.ts';
 import { areDisjoint } from './host-selector.ts';
-import { type ArgPattern, type Clause, toClause } from './match-clause.ts';
+import { type ArgPattern, type Clause, isPlaced, toClause } from './match-clause.ts';
 import type { ListenPattern } from './match-listen.ts';
+import { containersOverlap, userUnitsOverlap } from './match-place.ts';
 import {
   comparePrecedence,
   decidingField,
@@ -83,6 +84,8 @@ function clausesOverlap(a: Clause, b: Clause): boolean {
     both(a.script, b.script, globsOverlap),
     both(a.unit, b.unit, globsOverlap),
     both(a.cgroup, b.cgroup, cgroupsOverlap),
+    both(a.userUnit, b.userUnit, userUnitsOverlap),
+    both(a.container, b.container, containersOverlap),
     both(nonEmpty(a.listen), nonEmpty(b.listen), listenOverlap),
   ];
   const user = both(a.user, b.user, (x, y) => x === y || isNumber(x) !== isNumber(y));
@@ -122,8 +125,10 @@ function implies(strong: readonly ArgPattern[], weak: readonly ArgPattern[]): bo
   return weak.every((w) => strong.some((s) => (w.prefix ? s.text.startsWith(w.text) : !s.prefix && s.text === w.text)));
 }
 
-function onlyUser({ exe, script, unit, cgroup, listen }: Clause): boolean {
-  return [exe, script, unit, cgroup].every((glob) => glob === undefined) && listen.length === 0;
+function onlyUser(clause: Clause): boolean {
+  return (
+    [clause.exe, clause.script].every((glob) => glob === undefined) && !isPlaced(clause) && clause.listen.length === 0
+  );
 }
 
 function nonEmpty<T>(list: readonly T[]): readonly T[] | undefined {

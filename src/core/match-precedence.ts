@@ -8,7 +8,7 @@ import type { Clause } from './match-clause.ts';
  *  2 priority   the workload's
  *  3 args       number of patterns of args and env; then an argsRegex
  *  4 exe        exe or script: exact 2, glob 1, the larger of both; then both named before one
- *  5 cgroup     unit or cgroup: exact 2, glob 1; then depth (see `depthOf`)
+ *  5 cgroup     container, unit or cgroup: exact 2, glob 1; then depth (see `depthOf`)
  *  6 user       named 1
  *  7 listen     named 1
  *  8 literal    characters spelled out in all patterns
@@ -45,7 +45,8 @@ export function toPrecedence(
     readonly priority: number;
   },
 ): Precedence {
-  const placed = [clause.unit, clause.cgroup].filter((glob) => glob !== undefined);
+  const placed = [clause.unit, clause.cgroup, clause.userUnit?.unit, clause.container?.name].filter(isGlob);
+  const isContained = clause.container !== undefined;
   return {
     workload: origin.workload,
     clause: origin.clause,
@@ -56,7 +57,7 @@ export function toPrecedence(
       ['args', clause.argsRegex === undefined ? 0 : 1],
       ['exe', Math.max(exactness(clause.exe), exactness(clause.script))],
       ['exe', clause.exe !== undefined && clause.script !== undefined ? 1 : 0],
-      ['cgroup', Math.max(0, ...placed.map(exactness))],
+      ['cgroup', Math.max(isContained ? 1 : 0, ...placed.map(exactness))],
       ['cgroup', depthOf(clause)],
       ['user', clause.user === undefined ? 0 : 1],
       ['listen', clause.listen.length > 0 ? 1 : 0],
@@ -91,7 +92,8 @@ export function spoofableBy(clause: Clause, untrusted: ReadonlySet<string> = new
     const file = glob && globLiteral(glob);
     if (file !== undefined && untrusted.has(file)) return `whoever can write ${file}`;
   }
-  if (clause.unit !== undefined || clause.user !== undefined) return null;
+  const { unit, user, userUnit, container } = clause;
+  if ([unit, user, userUnit, container].some((field) => field !== undefined)) return null;
   if (clause.cgroup === undefined) return 'any local user';
   return reachesUserCgroups(clause.cgroup) ? 'any local user, below the own user@.service' : null;
 }
@@ -115,7 +117,13 @@ function exactness(glob: Glob | undefined): number {
  * `system.slice/x.service` 1001, `system.slice/x.service/worker` 2001.
  */
 function depthOf(clause: Clause): number {
-  return Math.max(0, ...[clause.unit, clause.cgroup].map((glob) => (glob === undefined ? 0 : depth(glob))));
+  const { unit, cgroup, userUnit, container } = clause;
+  const ofUser = userUnit === undefined ? 0 : 2002;
+  return Math.max(container === undefined ? 0 : 1000, ofUser, ...[unit, cgroup].filter(isGlob).map(depth));
+}
+
+function isGlob(glob: Glob | undefined): glob is Glob {
+  return glob !== undefined;
 }
 
 function depth(glob: Glob): number {
@@ -125,7 +133,9 @@ function depth(glob: Glob): number {
 }
 
 function literalLength(clause: Clause): number {
-  const globs = [clause.unit, clause.cgroup, clause.exe, clause.script].filter((glob) => glob !== undefined);
+  const { unit, cgroup, userUnit, container, exe, script } = clause;
+  const ofContainer = [container?.name, container?.image, ...(container?.labels ?? []).map(([, value]) => value)];
+  const globs = [unit, cgroup, userUnit?.unit, ...ofContainer, exe, script].filter(isGlob);
   const listen = clause.listen.filter((pattern) => pattern.address !== undefined).length;
   return (
     globs.reduce((sum, glob) => sum + globLiteralLength(glob), 0) +

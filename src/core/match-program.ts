@@ -1,6 +1,7 @@
 import { type Affix, type Glob, globLiteral } from './glob.ts';
-import { type ArgPattern, type Clause, kernelCgroups, lateField, toClause } from './match-clause.ts';
+import { type ArgPattern, type Clause, kernelCgroups, lateField, placeAffix, toClause } from './match-clause.ts';
 import type { ListenPattern } from './match-listen.ts';
+import { type Container, containerCgroup, containerMatches, userUnitCgroup } from './match-place.ts';
 import { comparePrecedence, type Precedence, spoofableBy, toPrecedence } from './match-precedence.ts';
 import { type SocketServices, type SocketUnits, socketUnitsOf } from './match-sockets.ts';
 import type { MatchClause, Workload } from './workload.ts';
@@ -54,6 +55,8 @@ export interface ProgramClause {
   readonly cgroups: readonly (Affix & { readonly on: 'path' | 'unit' })[];
   /** Of a unit pattern: socket units that by `Service=` start what it names, and those that by it do not. */
   readonly sockets?: SocketUnits;
+  /** Cgroups, one of which must hold: what the host made of `systemdUserUnit` or `container`; globs, sorted. */
+  readonly places?: readonly string[];
   readonly listen?: readonly ListenPattern[];
   readonly source: MatchClause;
   readonly precedence: Precedence;
@@ -75,6 +78,8 @@ export interface MatchFacts {
   /** Executables and scripts that others than root can write, or whose folder they can: such a claim is spoofable. */
   readonly untrusted?: ReadonlySet<string>;
   readonly socketServices?: SocketServices;
+  /** Running now; absent = no runtime answers. */
+  readonly containers?: readonly Container[];
 }
 
 export function compileMatch(workloads: readonly RegisteredWorkload[], facts: MatchFacts): MatchProgram {
@@ -84,8 +89,9 @@ export function compileMatch(workloads: readonly RegisteredWorkload[], facts: Ma
   const clauses: ProgramClause[] = [];
   const late: ProgramClause[] = [];
   const waiting: Waiting[] = [];
+  const crowd = new Map<string, Set<string>>();
   for (const [index, entry] of ranked.entries()) {
-    const placed = place(entry, index + 1, facts);
+    const placed = place(entry, index + 1, facts, crowd);
     if (placed.kernel) clauses.push(placed.kernel);
     if (placed.late) late.push(placed.late);
     if (placed.waiting) waiting.push({ workload: entry.workload, clause: entry.index, reason: placed.waiting });
@@ -145,14 +151,22 @@ function place(
   entry: Entry,
   rank: number,
   facts: MatchFacts,
+  crowd: Map<string, Set<string>>,
 ): { kernel?: ProgramClause; late?: ProgramClause; waiting?: string } {
   const { clause, source } = entry;
   const uid = clause.user === undefined ? undefined : toUid(clause.user, facts);
   if (clause.user !== undefined && uid === undefined)
     return { waiting: `user "${clause.user}" does not exist on this host` };
-  const cgroups = kernelCgroups(clause);
+  const where = placesOf(clause, facts);
+  if (where.waiting !== undefined) return { waiting: where.waiting };
+  const { places } = where;
+  const cgroups = places?.every((glob) => fitsKernel(glob, crowd)) === false ? undefined : kernelCgroups(clause);
   const hasProcess = source.process !== undefined;
-  const kind = hasProcess ? 'exec' : cgroups?.length === 0 && clause.listen.length > 0 ? 'listen' : 'cgroup';
+  const kind = hasProcess
+    ? 'exec'
+    : cgroups?.length === 0 && places === undefined && clause.listen.length > 0
+      ? 'listen'
+      : 'cgroup';
   const exe = resolveFile(clause.exe, facts);
   const script = resolveFile(clause.script, facts);
   const sockets = socketUnitsOf(clause.unit, facts.socketServices ?? NO_SOCKETS);
@@ -162,7 +176,7 @@ function place(
     identity: entry.identity,
     rank,
     spoofable: entry.spoofable,
-    grade: 'firstPacket',
+    grade: clause.container === undefined ? 'firstPacket' : 'late',
     kind,
     ...(exe === undefined ? {} : { exes: exe.paths }),
     ...(uid === undefined ? {} : { uid }),
@@ -172,6 +186,7 @@ function place(
     inherit: entry.inherit,
     cgroups: cgroups ?? [],
     ...(sockets === undefined ? {} : { sockets }),
+    ...(places === undefined ? {} : { places: places.map((glob) => glob.source) }),
     ...(clause.listen.length === 0 ? {} : { listen: clause.listen }),
     source,
     precedence: entry.precedence,
@@ -186,6 +201,35 @@ function place(
   return globs.length === 0 ? { kernel: base } : { kernel: base, late };
 }
 
+/** Undefined `places` = the clause does not say. */
+function placesOf(
+  { userUnit, container }: Clause,
+  { uids, containers }: MatchFacts,
+): { places?: readonly Glob[]; waiting?: string } {
+  if (userUnit !== undefined) {
+    const uid = toUid(userUnit.user, { uids });
+    if (uid === undefined) return { waiting: `user "${userUnit.user}" does not exist on this host` };
+    return { places: [userUnitCgroup(uid, userUnit)] };
+  }
+  if (container === undefined) return {};
+  if (containers === undefined) return { waiting: 'no container runtime answers on this host' };
+  const places = containers.filter((one) => containerMatches(container, one)).map(containerCgroup);
+  if (places.length === 0) return { waiting: 'no running container matches' };
+  return { places: places.sort((a, b) => (a.source < b.source ? -1 : 1)) };
+}
+
+/** The kernel tells at most 8 patterns of one beginning apart: of the units of one user, the rest is late. */
+function fitsKernel(place: Glob, crowd: Map<string, Set<string>>): boolean {
+  const affix = placeAffix(place);
+  if (affix === undefined || affix.star === 'none') return affix !== undefined;
+  const like = crowd.get(affix.prefix) ?? new Set();
+  if (!like.has(affix.suffix) && like.size >= CROWD_MAX) return false;
+  crowd.set(affix.prefix, like.add(affix.suffix));
+  return true;
+}
+
+const CROWD_MAX = 6;
+
 function resolveFile(
   glob: Glob | undefined,
   facts: MatchFacts,
@@ -196,7 +240,7 @@ function resolveFile(
   return { source: glob.source, paths: [...new Set(paths)].sort(), isGlob: literal === undefined };
 }
 
-function toUid(user: string, facts: MatchFacts): number | undefined {
+function toUid(user: string, facts: Pick<MatchFacts, 'uids'>): number | undefined {
   return facts.uids.get(user) ?? (/^\d+$/.test(user) ? Number(user) : undefined);
 }
 

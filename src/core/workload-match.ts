@@ -1,8 +1,10 @@
 import { readArgsRegex } from './args-regex.ts';
 import { parseGlob } from './glob.ts';
-import { parseArg, parseUnit, toClause, trimCgroup } from './match-clause.ts';
+import { parseArg, toClause, trimCgroup } from './match-clause.ts';
 import { LISTEN_FORMS, parseListen } from './match-listen.ts';
+import { type ContainerMatch, containerProblems, parseUserUnit, USER_UNIT_FORMS } from './match-place.ts';
 import { spoofableBy } from './match-precedence.ts';
+import { parseUnit } from './match-unit.ts';
 import { utf8Bytes } from './utf8.ts';
 import type { MatchClause } from './workload.ts';
 import type { Fields } from './workload-fields.ts';
@@ -33,19 +35,25 @@ export function checkMatch(fields: Fields, match: unknown): MatchClause[] {
   return match as MatchClause[];
 }
 
-const CLAUSE = ['systemdUnit', 'cgroup', 'process', 'listen'] as const;
-const CLAUSE_LATER = ['systemdUserUnit', 'container'] as const;
+const CLAUSE = ['systemdUnit', 'systemdUserUnit', 'cgroup', 'container', 'process', 'listen'] as const;
+const PLACES = ['systemdUnit', 'systemdUserUnit', 'cgroup', 'container'] as const;
 const PROCESS = ['exe', 'script', 'user', 'args', 'env', 'argsRegex'] as const;
 
 function checkClause(fields: Fields, path: string, clause: unknown): void {
-  if (!fields.object(path, clause, CLAUSE, CLAUSE_LATER)) return;
+  if (!fields.object(path, clause, CLAUSE, [])) return;
   if (Object.keys(clause).length === 0) fields.bad(path, 'is empty: every process would match', clause, CLAUSE);
-  const { systemdUnit, cgroup, process, listen } = clause;
+  const { systemdUnit, systemdUserUnit, cgroup, container, process, listen } = clause;
+  checkPlaces(fields, path, clause);
   if (systemdUnit !== undefined && fields.text(`${path}/systemdUnit`, systemdUnit)) {
     const parsed = parseUnit(systemdUnit);
     if (!parsed.ok)
       fields.bad(`${path}/systemdUnit`, parsed.message, systemdUnit, ['nginx.service', 'orders@*.service']);
   }
+  if (systemdUserUnit !== undefined && fields.text(`${path}/systemdUserUnit`, systemdUserUnit)) {
+    const parsed = parseUserUnit(systemdUserUnit, isUser);
+    if (!parsed.ok) fields.bad(`${path}/systemdUserUnit`, parsed.message, systemdUserUnit, USER_UNIT_FORMS);
+  }
+  if (container !== undefined) checkContainer(fields, `${path}/container`, container);
   if (cgroup !== undefined && fields.text(`${path}/cgroup`, cgroup)) checkCgroup(fields, `${path}/cgroup`, cgroup);
   if (process !== undefined) checkProcess(fields, `${path}/process`, process);
   if (listen === undefined || !fields.texts(`${path}/listen`, listen, MATCH_LIMITS.listen)) return;
@@ -54,6 +62,35 @@ function checkClause(fields: Fields, path: string, clause: unknown): void {
     if (!parsed.ok) fields.bad(`${path}/listen/${i}`, parsed.message, pattern, LISTEN_FORMS);
   }
 }
+
+/** A user's unit and a container have a cgroup of their own: another place beside it could only contradict. */
+function checkPlaces(fields: Fields, path: string, clause: Record<string, unknown>): void {
+  for (const own of ['systemdUserUnit', 'container'] as const) {
+    const other = PLACES.find((name) => name !== own && clause[name] !== undefined);
+    if (clause[own] !== undefined && other !== undefined)
+      return fields.bad(`${path}/${own}`, `instead of ${other}, not beside it: it says where a process runs by itself`);
+  }
+}
+
+function checkContainer(fields: Fields, path: string, container: unknown): void {
+  if (!fields.object(path, container, CONTAINER, [])) return;
+  const { name, image, labels } = container;
+  const isText = (field: string, value: unknown) => value === undefined || fields.text(`${path}/${field}`, value);
+  if (Object.keys(container).length === 0)
+    fields.bad(path, 'is empty: every container would match', container, CONTAINER);
+  const fine = [
+    isText('name', name),
+    isText('image', image),
+    labels === undefined || fields.map(`${path}/labels`, labels),
+  ];
+  if (fine[2] && labels !== undefined && Object.keys(labels as object).length === 0)
+    fields.bad(`${path}/labels`, 'is empty: every container would match', labels);
+  if (!fine.every(Boolean)) return;
+  for (const problem of containerProblems(container as ContainerMatch))
+    fields.bad(`${path}/${problem.field}`, problem.message, problem.value);
+}
+
+const CONTAINER = ['name', 'image', 'labels'] as const;
 
 function checkCgroup(fields: Fields, path: string, cgroup: string): void {
   const trimmed = trimCgroup(cgroup);
@@ -130,7 +167,7 @@ export function matchWarnings(clause: MatchClause, index: number): string[] {
     ...(spoofable === null
       ? []
       : [`match[${index}] could be claimed by ${spoofable}: add systemdUnit, cgroup or process.user`]),
-    ...(bare && !clause.systemdUnit && !clause.cgroup
+    ...(bare && !PLACES.some((place) => clause[place] !== undefined)
       ? [`match[${index}] names an interpreter, so every program that it runs: add script or args`]
       : []),
   ];

@@ -1,5 +1,6 @@
 import { checkHosts, type HostSelector } from './host-selector.ts';
 import { parsePort } from './match-listen.ts';
+import type { ContainerMatch } from './match-place.ts';
 import { LISTENING } from './named-port.ts';
 import type { Result } from './problem.ts';
 import { checkAddresses } from './workload-addresses.ts';
@@ -13,6 +14,10 @@ export { MATCH_LIMITS };
 export interface MatchClause {
   /** As systemctl prints it, system manager only; glob. */
   readonly systemdUnit?: string;
+  /** `USER/UNIT`: a unit of that user's own manager; glob. */
+  readonly systemdUserUnit?: string;
+  /** As its runtime (Docker, Podman) calls it; globs. */
+  readonly container?: ContainerMatch;
   /** Below the cgroup2 root, as /proc/PID/cgroup shows it after `0::`; glob; the cgroup and all below it. */
   readonly cgroup?: string;
   readonly process?: {

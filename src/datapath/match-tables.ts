@@ -1,5 +1,7 @@
 import { parseAddress } from '../core/cidr.ts';
 import type { Gateway } from '../core/gateways.ts';
+import { toGlob } from '../core/glob.ts';
+import { placeAffix } from '../core/match-clause.ts';
 import type { ProgramClause } from '../core/match-program.ts';
 import { socketAffixes } from '../core/match-sockets.ts';
 import { CgroupPatterns, nested } from './cgroup-patterns.ts';
@@ -69,7 +71,7 @@ export class MatchTables {
     }
     const cgroups = clause.cgroups.map((pattern) => this.cgroups.id(pattern));
     if (clause.kind === 'cgroup') {
-      for (const ids of [cgroups, ...this.#socketUnits(clause)])
+      for (const ids of [...this.#places(clause, cgroups), ...this.#socketUnits(clause)])
         for (const id of ids)
           this.#cgroupHeads.set(id, this.#record(clause, { cgroups: ids, next: this.#cgroupHeads.get(id) ?? 0 }));
       return;
@@ -79,9 +81,9 @@ export class MatchTables {
       ...clause.env.map((variable) => this.#arg(variable, true)),
     ];
     const index = this.#rarest(args);
-    for (const exe of clause.exes ?? [undefined]) {
+    for (const [exe, ids] of pairs(clause.exes ?? [undefined], this.#places(clause, cgroups))) {
       const hash = exe === undefined ? undefined : hashPath(this.#hashKey, exe);
-      const parts = { exe: hash, args: args.map((arg) => arg.id), cgroups };
+      const parts = { exe: hash, args: args.map((arg) => arg.id), cgroups: ids };
       if (index !== undefined) index.head = this.#record(clause, { ...parts, next: index.head });
       else if (hash !== undefined) {
         const entry = this.#exe(hash);
@@ -159,6 +161,12 @@ export class MatchTables {
     );
   }
 
+  /** The clause's cgroup patterns, once for each place. */
+  #places({ places }: ProgramClause, cgroups: readonly number[]): number[][] {
+    if (places === undefined) return [[...cgroups]];
+    return places.map((place) => [...cgroups, this.cgroups.id({ on: 'path', ...placeAffix(toGlob(place))! })]);
+  }
+
   /** A listener is in the cgroup of its socket unit. */
   #socketUnits({ sockets, cgroups }: ProgramClause): number[][] {
     const others = cgroups.filter(({ on }) => on === 'path').map((pattern) => this.cgroups.id(pattern));
@@ -229,6 +237,10 @@ export class MatchTables {
     }
     return entry;
   }
+}
+
+function pairs<A, B>(list: readonly A[], others: readonly B[]): [A, B][] {
+  return list.flatMap((a) => others.map((b): [A, B] => [a, b]));
 }
 
 function argUse(clauses: readonly ProgramClause[]): Map<string, number> {

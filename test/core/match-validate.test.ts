@@ -66,14 +66,6 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
   ['a bad port', { ...ok, ports: { http: 'tcp/80' } }, '/ports/http', /8080\/tcp/],
   ['another name than in the path', { ...ok, name: 'b' }, '/name', /is not "a"/],
   [
-    'systemdUserUnit',
-    match({ systemdUserUnit: 'alice/x.service' }),
-    '/match/systemdUserUnit',
-    /^systemdUserUnit is not supported yet$/,
-    422,
-  ],
-  ['container', match({ container: { name: 'web-*' } }), '/match/container', /^container is not supported yet$/, 422],
-  [
     'a relative script',
     match({ process: { script: 'a.py' } }),
     '/match/process/script',
@@ -147,6 +139,34 @@ for (const [what, body, path, message, status] of refused) {
     assert.is(result.status, status ?? 400);
   });
 }
+
+const PLACED: [string, object, string, RegExp][] = [
+  ['a user unit without a user', { systemdUserUnit: 'x.service' }, '/systemdUserUnit', /^must be USER\/UNIT/],
+  ['a user unit of a pattern of users', { systemdUserUnit: '*/x.service' }, '/systemdUserUnit', /^must be USER\/UNIT/],
+  ['a user unit without a type', { systemdUserUnit: 'alice/x' }, '/systemdUserUnit', /^has no unit type/],
+  [
+    'a user unit beside a cgroup',
+    { systemdUserUnit: 'a/x.service', cgroup: 'x' },
+    '/systemdUserUnit',
+    /^instead of cgroup/,
+  ],
+  [
+    'a container beside a unit',
+    { container: { name: 'a' }, systemdUnit: 'x.service' },
+    '/container',
+    /^instead of systemdUnit/,
+  ],
+  ['an empty container', { container: {} }, '/container', /^is empty/],
+  ['no labels of a container', { container: { labels: {} } }, '/container/labels', /^is empty/],
+  ['a bad pattern of an image', { container: { image: 'a[' } }, '/container/image', /never closed/],
+  ['a bad pattern of a label', { container: { labels: { app: '[' } } }, '/container/labels/app', /never closed/],
+  ['an unknown field of a container', { container: { id: 'a' } }, '/container/id', /^unknown field/],
+];
+for (const [what, match, path, message] of PLACED)
+  test(`refuses ${what}`, () => {
+    const { errors: found } = errors({ ...ok, match });
+    assert.match(found.find((error) => error.path === `/match${path}`)?.message ?? JSON.stringify(found), message);
+  });
 
 test('how a workload is run and watched over is kept as it was said', () => {
   const said = { mode: 'enforce', expect: { perHost: 2 }, runBy: ['deploy', '1001'] };

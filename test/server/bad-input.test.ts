@@ -59,7 +59,7 @@ test('what is understood and not there yet is 422, by name', async () => {
   const mode = await call(server, 'PUT', path, { body: { ...workload('a'), mode: 'audit' } });
   assert.is(mode.status, 422);
   assert.is(mode.body.code, 'not-supported');
-  assert.match(mode.body.errors[0].message, /mode is not supported yet/);
+  assert.match(mode.body.errors[0].message, /mode \w+ is not supported yet/);
   const policy = cnp('a');
   Object.assign(policy.spec, { egress: [{ toFQDNs: [{ matchName: 'example.org' }] }] });
   const fqdn = await call(server, 'PUT', '/v1/policies/cnp/shop/a', { body: policy });

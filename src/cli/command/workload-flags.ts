@@ -9,6 +9,10 @@ import type { ClauseLike } from '../match-text.ts';
 export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'label', short: 'l', value: 'KEY=VALUE', many: true, summary: 'a label of the workload' },
   { name: 'systemd-unit', value: 'GLOB', summary: 'unit, as systemctl prints it' },
+  { name: 'systemd-user-unit', value: 'USER/GLOB', summary: "unit of a user's own manager: alice/backup.service" },
+  { name: 'container', value: 'GLOB', summary: 'name of a container, as Docker or Podman calls it; decided late' },
+  { name: 'container-image', value: 'GLOB', summary: 'image of the container' },
+  { name: 'container-label', value: 'KEY=GLOB', many: true, summary: 'label of the container' },
   { name: 'cgroup', value: 'GLOB', summary: 'cgroup below the cgroup2 root, and all below it' },
   { name: 'exe', value: 'GLOB', summary: 'resolved path of the executable', complete: 'file' },
   { name: 'script', value: 'GLOB', summary: 'resolved path of the script that an interpreter runs', complete: 'file' },
@@ -24,7 +28,12 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   { name: 'listen', value: 'PORT', many: true, summary: '8080/tcp, 10.0.0.5:1521/tcp or 40000-40100/tcp' },
   { name: 'match', value: 'CLAUSE', many: true, summary: 'a further clause, in JSON or YAML, that also identifies it' },
   { name: 'address', value: 'CIDR', many: true, summary: 'instead of a match: a peer without an agent' },
-  { name: 'port', value: 'NAME=PORT', many: true, summary: 'a name for policies to use: http=8080/tcp, or jmx=listening' },
+  {
+    name: 'port',
+    value: 'NAME=PORT',
+    many: true,
+    summary: 'a name for policies to use: http=8080/tcp, or jmx=listening',
+  },
   { name: 'priority', value: 'NUMBER', summary: 'larger wins where several workloads match; 0 unless said' },
   { name: 'inherit', value: 'subtree|none', summary: 'none: its children are somebody else' },
   {
@@ -81,15 +90,19 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     if (top === 'runBy') return '--run-by';
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
     if (index === undefined)
-      return '--systemd-unit, --cgroup, --exe, --script, --user, --arg, --env, --args-regex, --listen, --match or --address';
+      return '--systemd-unit, --systemd-user-unit, --cgroup, --container, --exe, --script, --user, --arg, --env, --args-regex, --listen, --match or --address';
     if (index !== '0' || !hasClause) return `--match ${path}`;
-    const field = rest[0] === 'process' ? rest[1] : rest[0];
+    if (rest[0] === 'container' && rest[1] === 'labels') return `--container-label ${rest[2] ?? ''}`.trimEnd();
+    const isInner = rest.length > 1 && (rest[0] === 'process' || rest[0] === 'container');
+    const field = isInner && rest[1] !== 'name' ? rest[1] : rest[0];
     return field === undefined ? path : `--${FLAG_OF_FIELD[field] ?? field}`;
   };
 }
 
 const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   systemdUnit: 'systemd-unit',
+  systemdUserUnit: 'systemd-user-unit',
+  image: 'container-image',
   args: 'arg',
   argsRegex: 'args-regex',
 };
@@ -117,6 +130,8 @@ function toClause(flags: Flags): ClauseLike | undefined {
   const listen = flags.list('listen');
   const systemdUnit = flags.text('systemd-unit');
   const cgroup = flags.text('cgroup');
+  const systemdUserUnit = flags.text('systemd-user-unit');
+  const container = toContainer(flags);
   const process = {
     ...(exe !== undefined && { exe }),
     ...(script !== undefined && { script }),
@@ -127,11 +142,25 @@ function toClause(flags: Flags): ClauseLike | undefined {
   };
   const clause = {
     ...(systemdUnit !== undefined && { systemdUnit }),
+    ...(systemdUserUnit !== undefined && { systemdUserUnit }),
+    ...(container !== undefined && { container }),
     ...(cgroup !== undefined && { cgroup }),
     ...(Object.keys(process).length > 0 && { process }),
     ...(listen.length > 0 && { listen }),
   };
   return Object.keys(clause).length > 0 ? clause : undefined;
+}
+
+function toContainer(flags: Flags): ClauseLike['container'] | undefined {
+  const name = flags.text('container');
+  const image = flags.text('container-image');
+  const labels = flags.list('container-label');
+  const container = {
+    ...(name !== undefined && { name }),
+    ...(image !== undefined && { image }),
+    ...(labels.length > 0 && { labels: toPairs(labels, '--container-label') }),
+  };
+  return Object.keys(container).length > 0 ? container : undefined;
 }
 
 function parseClause(text: string): unknown {
