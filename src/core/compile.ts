@@ -95,7 +95,7 @@ export class PolicyCompiler {
         for (const id of questions.get(rule.subjects) ?? []) this.#toggle(rule, id);
         // Whether a rule applies to a subject depends on more than its labels: it may only now be one.
         for (const id of changed) if (rule.subjects.ids.has(id)) this.#toggle(rule, id);
-        if (rule.portNames.length > 0 || rule.peers?.some((question) => questions.has(question))) {
+        if (rule.peers?.some((question) => questions.has(question)) || meetsNamedPorts(rule, changed)) {
           for (const id of rule.subjects.ids) dirty.add(id);
         }
       }
@@ -217,6 +217,14 @@ export class PolicyCompiler {
     for (const [key, table] of this.#tables) if (!used.has(table)) this.#tables.delete(key);
     this.#forgetAt = Math.max(1024, 2 * this.#tables.size);
   }
+}
+
+/** Whether one of `changed` is a peer whose own ports the rule looks names up in; ingress looks in the subject's. */
+function meetsNamedPorts({ rule, peers, portNames }: CompiledRule, changed: ReadonlySet<number>): boolean {
+  if (portNames.length === 0 || rule.direction === 'ingress') return false;
+  if (!peers) return true;
+  for (const id of changed) if (peers.some((question) => question.ids.has(id))) return true;
+  return false;
 }
 
 function samePolicy(a: Policy, b: Policy | undefined): boolean {

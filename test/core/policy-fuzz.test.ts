@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parsePolicy } from '../../src/core/policy.ts';
+import { parsePolicy, UNDERSTOOD } from '../../src/core/policy.ts';
 import { readTable } from './conformance-case.ts';
 import { cnp } from './policy-document.ts';
 
-const documents = ['cilium-l3l4', 'cilium-validity'].flatMap((table) =>
+const documents = ['cilium-l3l4', 'cilium-l7', 'cilium-validity'].flatMap((table) =>
   readTable<{ policies: readonly unknown[] }>(table).flatMap(({ policies }) => policies),
 );
 
@@ -37,7 +37,7 @@ test('no document makes the parser throw; what is refused has a reason, and the 
   fc.assert(
     fc.property(fc.oneof(fc.jsonValue(), broken), (document) => {
       const before = JSON.stringify(document);
-      const parsed = parsePolicy(document);
+      const parsed = parsePolicy(document, UNDERSTOOD);
       assert.is(JSON.stringify(document), before);
       if (parsed.ok) return;
       assert.ok(parsed.errors.length > 0);
@@ -54,7 +54,7 @@ test('no document makes the parser throw; what is refused has a reason, and the 
 test('a path leads to the offending value or key', () => {
   fc.assert(
     fc.property(broken, (document) => {
-      const parsed = parsePolicy(document);
+      const parsed = parsePolicy(document, UNDERSTOOD);
       for (const { path, value } of parsed.ok ? [] : parsed.errors) {
         if (value === undefined) continue;
         const keys = path
