@@ -22,6 +22,7 @@ import { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { ProcessTable } from './process-table.ts';
 import { Reporter } from './reporter.ts';
+import { runCgroups } from './run-cgroup.ts';
 import { ServerClient } from './server-client.ts';
 import { watchServer } from './server-watch.ts';
 import { readJson } from './state-file.ts';
@@ -70,6 +71,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log(`${problems.get('policy')}; keeping what the kernel has`);
   }
   labels.exemptSelf(process.pid);
+  try {
+    labels.pins.load(options.stateDir, (workload) => enforcement.applied.workloads.get(workload)?.identity);
+  } catch (error) {
+    log(`${(error as Error).message}: what postern run started is judged like any process`);
+  }
   kernel.attachTracing();
   labels.relabel();
   labels.exemptSelf(process.pid);
@@ -110,6 +116,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     revision: (generation) => enforcement.revisionOf(generation),
     wallUs: createBootClock(),
   };
+  let isSomeoneGone = true;
   const ring = readEvents(kernel, {
     flow: (event) => {
       const flow = toFlow(event, names);
@@ -121,7 +128,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       late.exec(event.tgid);
       if (event.identity !== 0) reporter.soon();
     },
-    exit: () => reporter.soon(),
+    exit: () => {
+      reporter.soon();
+      isSomeoneGone = true;
+    },
     cgroup: (event) => {
       tree.event(event);
       if (!event.removed && event.path.endsWith('.socket')) labels.socketUnit(event.path);
@@ -161,10 +171,22 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     saver.soon();
     reporter.soon();
   };
+  const cgroups = runCgroups(options.cgroupMount, scope);
+  const runs = {
+    pins: labels.pins,
+    ...{ cgroups, tree, enforcement, users, hostLabels: options.hostLabels },
+    workloadOf: (pid: number) => labels.workloadOf(pid),
+    onRelabel: () => {
+      labels.labelSockets();
+      enforcement.revoke();
+      reporter.soon();
+    },
+  };
   const api = await startLocalApi(join(options.runDir, 'agent.sock'), {
     reports,
     enforcement,
     flows: flowLog,
+    runs,
     gateways: options.gateways,
   });
   const stopWatch = watchServer(client, options.hostName, {
@@ -177,6 +199,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     onConnection: connectionLog(log, options.server, () => reporter.soon()),
   });
 
+  const forgetRuns = (): void => {
+    labels.pins.prune().then(
+      (over) => {
+        for (const { kind, cgroup } of over) if (kind === 'run') cgroups.remove(cgroup);
+      },
+      (error: Error) => log(`runs on disk are old: ${error.message}`),
+    );
+  };
   let lostBefore = readCounters(kernel.maps).eventLost;
   let looks = 0;
   const look = setInterval(() => {
@@ -186,6 +216,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       if (++looks % MATCH_LOOKS === 0) enforcement.refreshMatches();
       const { eventLost } = readCounters(kernel.maps);
       queue.lost(eventLost - lostBefore);
+      if (isSomeoneGone) forgetRuns();
+      isSomeoneGone = false;
       lostBefore = eventLost;
     } catch (error) {
       log(`look around: ${(error as Error).message}`);

@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { CgroupEvent } from '../datapath/postern.skel.ts';
 
@@ -22,6 +22,18 @@ export class CgroupTree {
       return statSync(join(this.#mount, path)).ino;
     } catch {
       return undefined;
+    }
+  }
+
+  /** Processes in it, without those in cgroups below it. */
+  pids(path: string): number[] {
+    try {
+      return readFileSync(join(this.#mount, path, 'cgroup.procs'), 'utf8')
+        .split('\n')
+        .filter(Boolean)
+        .map(Number);
+    } catch {
+      return [];
     }
   }
 

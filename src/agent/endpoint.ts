@@ -106,12 +106,14 @@ function instanceOf(first: LabelledProcess): string {
 }
 
 function beatenBy(
-  { process, workload }: LabelledProcess,
+  { process, workload, origin }: LabelledProcess,
   context: EndpointContext,
 ): { workload: string; by: string }[] {
   const listening = context.sockets.filter(({ pids }) => pids.includes(process.pid));
   const decision = decideProcess(context.program, { ...toFacts(process), listening });
-  return decision.clause?.workload === workload ? [...decision.beats] : [];
+  const own = decision.clause?.workload;
+  if (origin === 'run') return own === undefined || own === workload ? [] : [{ workload: own, by: 'run' }];
+  return own === workload ? [...decision.beats] : [];
 }
 
 function stateOf(

@@ -14,6 +14,7 @@ import type { LabelledProcess } from './endpoint.ts';
 import { depthOf, type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
 import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
 import { inheritedNow, isWithin, type Remembering, remembered, toTreeProcess } from './remembered.ts';
+import { type Pin, RunPins } from './run-pin.ts';
 import type { UserNames } from './user-names.ts';
 
 const CGROUP_INSIDE_UNIT = 1;
@@ -41,6 +42,8 @@ export class Labels {
   readonly #scope: string;
   readonly #gateways: Gateways;
   readonly #entries: EntryContext;
+  /** `postern run` and `adopt`: ahead of every clause. */
+  readonly pins: RunPins;
   #program: MatchProgram = EMPTY;
   #needsEnv = false;
 
@@ -64,6 +67,7 @@ export class Labels {
       numberOf: (clause) => this.#applier.numberOf(clause),
       cgroupId: (path) => tree.id(path),
     };
+    this.pins = new RunPins(kernel, tree);
   }
 
   get program(): MatchProgram {
@@ -95,6 +99,7 @@ export class Labels {
 
   /** Cgroups, processes and sockets by the installed program. `before` = the clause behind a number that the kernel holds. */
   relabel(before: (number: number) => ProgramClause | undefined = (number) => this.#applier.clauseOf(number)): void {
+    this.pins.refresh();
     this.#labelCgroups();
     // A child that was forked while the first round read is seen by the second; usually nothing is left to do.
     for (let round = 0; round < 3; round++) if (!this.#labelProcesses(before)) break;
@@ -152,6 +157,10 @@ export class Labels {
     const found: LabelledProcess[] = [];
     for (const [pid, entry] of this.#kernel.maps.proc.entriesBatch()) {
       if (entry.identity === 0) continue;
+      const pin = this.pins.of(entry);
+      const pinned = pin && this.#read(pid);
+      if (pin !== undefined && pinned !== undefined) found.push(toPinned(pinned, pin));
+      if (pin !== undefined) continue;
       const clause = this.#applier.clauseOf(entry.clause);
       const process = clause && this.#read(pid);
       if (clause === undefined || process === undefined) continue;
@@ -171,7 +180,8 @@ export class Labels {
   /** `namespace/name`, for flows. */
   workloadOf(pid: number): string | undefined {
     const entry = pid === 0 ? undefined : this.#kernel.maps.proc.get(pid);
-    return entry === undefined ? undefined : this.#applier.clauseOf(entry.clause)?.workload;
+    if (entry === undefined) return undefined;
+    return this.pins.of(entry)?.workload ?? this.#applier.clauseOf(entry.clause)?.workload;
   }
 
   #labelCgroups(): void {
@@ -276,4 +286,9 @@ export class Labels {
 /** The cgroup that bounds an agent, relative to the cgroup2 root; '' = the whole host. */
 export function scopeOf(cgroupMount: string, cgroupRoot: string): string {
   return relative(cgroupMount, join(cgroupRoot, '.'));
+}
+
+function toPinned(process: HostProcess, { workload, kind, pid, cgroupId }: Pin): LabelledProcess {
+  const gainedIn = { id: String(cgroupId), isCgroupLabel: kind === 'run' };
+  return { process, workload, origin: 'run', grade: 'firstPacket', gainedBy: pid, gainedIn };
 }

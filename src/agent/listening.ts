@@ -31,7 +31,7 @@ export function scanListening(
   const seen = new Set<number>();
   for (const { pid, netns } of processes) {
     if (seen.has(netns)) continue;
-    const sockets = readNamespaceSockets(pid, netns, procPath);
+    const sockets = readListening(pid, netns, procPath);
     if (sockets === undefined) continue;
     seen.add(netns);
     for (const socket of sockets) found.set(socket.inode, socket);
@@ -40,20 +40,38 @@ export function scanListening(
   let left = maxDescriptors;
   for (const { pid } of processes) {
     if (found.size === 0 || left <= 0) break;
-    for (const descriptor of listDescriptors(pid, procPath)) {
-      if (left-- <= 0) break;
-      const inode = readSocketInode(`${procPath}/${pid}/fd/${descriptor}`);
-      if (inode === undefined || !found.has(inode)) continue;
-      const pids = owners.get(inode) ?? [];
-      if (pids.at(-1) !== pid) pids.push(pid);
-      owners.set(inode, pids);
-    }
+    left = ownersOf(pid, found, owners, left, procPath);
   }
-  const sockets = [...found.values()].map((socket) => ({
-    ...socket,
-    pids: (owners.get(socket.inode) ?? []).sort((a, b) => a - b),
-  }));
-  return { sockets: sockets.sort(bySocket), isCut: left <= 0 };
+  return { sockets: toOwned(found, owners), isCut: left <= 0 };
+}
+
+/** Enters the process as an owner of those sockets that it holds. Returns how many more descriptors may be looked at. */
+export function ownersOf(
+  pid: number,
+  sockets: ReadonlyMap<number, unknown>,
+  owners: Map<number, number[]>,
+  maxDescriptors = Number.POSITIVE_INFINITY,
+  procPath = '/proc',
+): number {
+  let left = maxDescriptors;
+  for (const descriptor of listDescriptors(pid, procPath)) {
+    if (left-- <= 0) break;
+    const inode = readSocketInode(`${procPath}/${pid}/fd/${descriptor}`);
+    if (inode === undefined || !sockets.has(inode)) continue;
+    const pids = owners.get(inode) ?? [];
+    if (pids.at(-1) !== pid) pids.push(pid);
+    owners.set(inode, pids);
+  }
+  return left;
+}
+
+export function toOwned(
+  sockets: ReadonlyMap<number, Omit<OwnedSocket, 'pids'>>,
+  owners: ReadonlyMap<number, number[]>,
+): OwnedSocket[] {
+  return [...sockets.values()]
+    .map((socket) => ({ ...socket, pids: (owners.get(socket.inode) ?? []).sort((a, b) => a - b) }))
+    .sort(bySocket);
 }
 
 /** Ports that the kernel chooses for a client. */
@@ -80,7 +98,8 @@ export function parseSockets(text: string, protocol: 6 | 17): { address: string;
   return sockets;
 }
 
-function readNamespaceSockets(pid: number, netns: number, procPath: string): Omit<OwnedSocket, 'pids'>[] | undefined {
+/** Of the network namespace of this process; undefined when it has ended. */
+export function readListening(pid: number, netns: number, procPath = '/proc'): Omit<OwnedSocket, 'pids'>[] | undefined {
   const files = [
     ['tcp', 6],
     ['tcp6', 6],

@@ -1,11 +1,15 @@
 import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
+import { AdoptRequest, RunRequest } from '../api/run.ts';
 import { DEFAULT_GATEWAYS, type Gateways } from '../core/gateways.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { FlowLog } from './flow-log.ts';
 import type { HostReports } from './host-report.ts';
+import { callerOf, isTrusted } from './local-access.ts';
+import { LocalProblem, readLocalBody } from './local-body.ts';
 import { sendProblem } from './local-problem.ts';
+import { adopt, listRuns, type RunSources, runUnder } from './local-run.ts';
 
 export interface LocalApi {
   close(): Promise<void>;
@@ -16,26 +20,28 @@ export interface LocalApiSources {
   readonly enforcement: Enforcement;
   readonly flows: FlowLog;
   readonly gateways: Gateways;
+  readonly runs: RunSources;
 }
 
 /**
- * The agent's own REST, read only, on a unix socket that only root can open: what this host does, also when the control
- * plane is away. GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/gateways /v1/flows[?last=N&follow=true]
+ * The agent's own REST on a unix socket: what this host does, also when the control plane is away. Everybody may open it;
+ * who it is, asked of the kernel, decides: reads are root's, POST /v1/run also that of the users whom the workload names.
+ * GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/runs /v1/gateways /v1/flows[?last=N&follow=true]
+ * POST /v1/run /v1/adopt
  */
 export function startLocalApi(path: string, sources: LocalApiSources): Promise<LocalApi> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   rmSync(path, { force: true });
   const server = createServer((request, response) => {
-    try {
-      answer(request, response, sources);
-    } catch (error) {
-      sendProblem(response, 500, (error as Error).message);
-    }
+    answer(request, response, sources).catch((error: Error) => {
+      if (error instanceof LocalProblem) sendProblem(response, error.status, error.message, error.hint, error.errors);
+      else sendProblem(response, 500, error.message);
+    });
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(path, () => {
-      chmodSync(path, 0o600);
+      chmodSync(path, 0o666);
       resolve({ close: () => closeServer(server, path) });
     });
   });
@@ -49,24 +55,37 @@ const PATHS = [
   '/v1/policy',
   '/v1/maps',
   '/v1/gateways',
+  '/v1/runs',
   '/v1/flows',
   '/healthz',
 ];
 
-function answer(
+async function answer(request: IncomingMessage, response: ServerResponse, sources: LocalApiSources): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  const caller = callerOf(request);
+  if (request.method === 'POST' && url.pathname === '/v1/run')
+    return sendJson(response, await runUnder(await readLocalBody(request, RunRequest), caller, sources.runs));
+  if (request.method === 'POST' && url.pathname === '/v1/adopt')
+    return sendJson(response, await adopt(await readLocalBody(request, AdoptRequest), caller, sources.runs));
+  if (request.method !== 'GET')
+    throw new LocalProblem(
+      405,
+      "The agent's API takes GET, and POST /v1/run and /v1/adopt",
+      'all else is written to the control plane: postern apply -f FILE',
+    );
+  if (url.pathname === '/healthz') return sendJson(response, { status: 'ok' });
+  if (!isTrusted(caller)) throw new LocalProblem(403, `uid ${caller.uid} may not read this: root may`, 'sudo');
+  answerRead(request, response, url, sources);
+}
+
+function answerRead(
   request: IncomingMessage,
   response: ServerResponse,
-  { reports, enforcement, flows, gateways }: LocalApiSources,
+  url: URL,
+  { reports, enforcement, flows, runs, gateways }: LocalApiSources,
 ): void {
-  const url = new URL(request.url ?? '/', 'http://localhost');
-  if (request.method !== 'GET') {
-    sendProblem(response, 405, `The agent's API is read only`, 'write to the control plane: postern apply -f FILE');
-    return;
-  }
   const state = enforcement.applied;
   switch (url.pathname) {
-    case '/healthz':
-      return sendJson(response, { status: 'ok' });
     case '/v1/status': {
       const { endpoints, discover, ...status } = reports.report();
       return sendJson(response, { ...status, endpoints: endpoints.length, unclaimed: discover.length, uid: state.uid });
@@ -88,6 +107,8 @@ function answer(
       return sendJson(response, { items: reports.maps() });
     case '/v1/gateways':
       return sendJson(response, { items: toGatewayList(gateways) });
+    case '/v1/runs':
+      return sendJson(response, { items: listRuns(runs) });
     case '/v1/flows':
       return sendFlows(request, response, url, flows);
     default:

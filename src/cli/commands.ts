@@ -1,5 +1,6 @@
 /** The table of all commands: parsing, help and completion read it. */
 
+import { ADOPT } from './command/adopt.ts';
 import { AGENT_COMMANDS, LOCAL_COMMANDS } from './command/agent.ts';
 import { APPLY } from './command/apply.ts';
 import { DELETE } from './command/delete.ts';
@@ -9,8 +10,9 @@ import { NOUN_COMMANDS } from './command/noun-commands.ts';
 import { OBSERVE } from './command/observe.ts';
 import { OTHER_COMMANDS } from './command/other.ts';
 import { POLICY_CHECK } from './command/policy-check.ts';
-import { POLICY_TEST } from './command/policy-test.ts';
 import { POLICY_HISTORY } from './command/policy-history.ts';
+import { POLICY_TEST } from './command/policy-test.ts';
+import { RUN } from './command/run.ts';
 import { STATUS } from './command/status.ts';
 import type { Command } from './command.ts';
 
@@ -21,7 +23,9 @@ export const COMMANDS: readonly Command[] = [
   GET,
   APPLY,
   DELETE,
+  RUN,
   ...NOUN_COMMANDS,
+  ADOPT,
   POLICY_CHECK,
   POLICY_TEST,
   ...POLICY_HISTORY,
