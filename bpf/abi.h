@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Bumped when a pinned map changes its layout: an agent refuses pins of another version. */
-#define POSTERN_ABI_VERSION 1
+#define POSTERN_ABI_VERSION 2
 
 #define PATTERN_MAX 256   /* bytes of an argument or path pattern with its NUL, and of what is compared with it */
 #define CLAUSE_ARGS 16    /* argument and environment patterns of one clause */
@@ -297,8 +297,8 @@ enum sk_flag {
 	SK_PINNED = 32, /* labelled by a `listen` clause */
 };
 
-/* Socket storage. Accepted sockets get a copy of their listener's. */
-struct sk_info {
+/* Who owns a socket and, of a stream, what its connection is: value of `connection`, by socket cookie. */
+struct connection {
 	__u32 local_id;
 	__u32 remote_id;
 	__u32 rule;
@@ -307,14 +307,21 @@ struct sk_info {
 	__u32 peer_tgid;
 	__u64 netns;
 	__u64 latest; /* stream: when it was established, ns; datagram: the conversation let through last, see conv_word */
-	__u8 peer[16];	/* connected datagram: the peer of connect() */
-	__u8 bound[16]; /* SK_LISTED: the address under which it stands in `local` */
-	__u16 peer_port;
-	__u16 port;	/* the port that policy judges: the listener's; SK_LISTED: the bound one */
+	__u16 port;   /* the port that policy judges: the listener's; SK_LISTED: the bound one */
 	__u8 direction; /* enum direction of the connection */
 	__u8 flags;	/* enum sk_flag */
 	__u8 origin;
-	__u8 pad;
+	__u8 round; /* of the backfill that labelled it */
+	__u8 pad[2];
+};
+
+/* Socket storage: listeners, datagrams, raw; and streams that are older than the agent. */
+struct sk_info {
+	struct connection c;
+	__u8 peer[16];	/* connected datagram: the peer of connect() */
+	__u8 bound[16]; /* SK_LISTED: the address under which it stands in `local` */
+	__u16 peer_port;
+	__u8 pad[6];
 };
 
 /* A datagram conversation of one socket; admits the replies. */
@@ -334,22 +341,22 @@ struct conv_val {
 	__u8 pad[3];
 };
 
-/* What the listener decided about a SYN, for the socket that will be accepted. */
-struct syn_key {
+/* The packet that a listener let through last on this CPU: the connection that it opens knows its owner and its peer by it. */
+struct handshake {
 	__u64 netns;
 	__u8 saddr[16];
 	__u8 daddr[16];
 	__u16 sport;
 	__u16 dport;
-	__u32 pad;
-};
-
-struct syn_val {
+	__u32 local_id;
 	__u32 remote_id;
 	__u32 rule;
 	__u32 gen;
+	__u32 tgid;
 	__u32 peer_tgid;
-	__u32 flags; /* SK_REMOTE_LOCAL */
+	__u8 flags; /* SK_REMOTE_LOCAL, SK_FAILSAFE, SK_PINNED */
+	__u8 origin;
+	__u8 pad[2];
 };
 
 /* ---- run-time settings, counters, events ------------------------------------------------------------------------- */
@@ -388,6 +395,7 @@ enum counter {
 	COUNT_EVENT = 12,
 	COUNT_BACKFILLED = 13,
 	COUNT_KTHREAD = 14,
+	COUNT_CONNECTION_FULL = 15,
 	COUNT_MAX = 16,
 };
 
@@ -512,7 +520,7 @@ _Static_assert(sizeof(struct l4_key) == 12, "policy_l4");
 _Static_assert(sizeof(struct cidr_key) == 24, "ip_cidr");
 _Static_assert(sizeof(struct local_key) == 32 && sizeof(struct conv_key) == 32, "padding is explicit");
 _Static_assert(sizeof(struct proc) == 32, "proc");
-_Static_assert(sizeof(struct sk_info) == 80 && sizeof(struct flow_event) == 128, "no hidden padding");
+_Static_assert(sizeof(struct connection) == 48 && sizeof(struct sk_info) == 88 && sizeof(struct handshake) == 72 && sizeof(struct flow_event) == 128, "no hidden padding");
 _Static_assert(sizeof(struct arg_prefix_key) == 260 && sizeof(struct cgroup_pattern_key) == 260, "a trie key holds 256 bytes");
 
 #endif

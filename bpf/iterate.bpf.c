@@ -45,13 +45,21 @@ static __always_inline void sock_remote(struct sock *sk, struct addr *a)
 }
 
 /* An old connection: whoever listens on its own port accepted it. */
-static __always_inline bool connection_side(struct sk_info *info, struct sock *sk, const struct addr *local, __u16 port)
+static __always_inline bool connection_side(struct connection *c, struct sock *sk, const struct addr *local, __u16 port)
 {
-	bool accepted = local_find(info->netns, local, IPPROTO_TCP, port) != NULL;
+	bool accepted = local_find(c->netns, local, IPPROTO_TCP, port) != NULL;
 
-	info->direction = accepted ? DIR_INGRESS : DIR_EGRESS;
-	info->port = accepted ? port : bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	c->direction = accepted ? DIR_INGRESS : DIR_EGRESS;
+	c->port = accepted ? port : bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	return accepted;
+}
+
+/* Several holders of one socket: a labelled one names it, the first of a round clears what was. */
+static __always_inline void relabel(struct connection *c, const struct label *l, __u8 round)
+{
+	if (l->identity || c->round != round)
+		sk_label(c, l);
+	c->round = round;
 }
 
 SEC("iter/task_file")
@@ -67,7 +75,7 @@ int backfill(struct bpf_iter__task_file *ctx)
 	struct proc *p;
 	struct addr a;
 	__u16 family, type, port;
-	__u8 protocol, state, epoch;
+	__u8 protocol, state;
 
 	if (!file || !task || !c)
 		return 0;
@@ -103,47 +111,52 @@ int backfill(struct bpf_iter__task_file *ctx)
 			l.origin = ORIGIN_CGROUP;
 		}
 	}
+	type = BPF_CORE_READ(sk, sk_type);
+	if (type == SOCK_STREAM) {
+		__u64 cookie = sock_cookie(sk);
+		struct connection *known = bpf_map_lookup_elem(&connection, &cookie);
+
+		if (known) {
+			relabel(known, &l, c->round);
+			return 0;
+		}
+	}
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 	if (!info) {
 		info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!info)
 			return 0;
-		info->flags |= SK_OLD;
+		info->c.flags |= SK_OLD;
 		count(COUNT_BACKFILLED);
 	}
-	if (!info->netns)
-		info->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
-	epoch = c->round;
-	/* several holders of one socket: a labelled one names it, the first of a round clears what was */
-	if (l.identity || info->pad != epoch)
-		sk_label(info, &l);
-	info->pad = epoch;
+	if (!info->c.netns)
+		info->c.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	relabel(&info->c, &l, c->round);
 
-	type = BPF_CORE_READ(sk, sk_type);
 	protocol = BPF_CORE_READ(sk, sk_protocol);
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	sock_local(sk, &a);
 	if (type == SOCK_STREAM && state == TCP_LISTEN) {
 		if (p && (p->flags & (PROC_FAILSAFE | PROC_SELF)))
-			info->flags |= SK_FAILSAFE;
-		sk_label_listen(info, &a, IPPROTO_TCP, port);
+			info->c.flags |= SK_FAILSAFE;
+		sk_label_listen(&info->c, &a, IPPROTO_TCP, port);
 		local_add(info, &a, IPPROTO_TCP, port);
 	} else if (type == SOCK_DGRAM && port && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE)) {
-		sk_label_listen(info, &a, protocol, port);
+		sk_label_listen(&info->c, &a, protocol, port);
 		local_add(info, &a, protocol, port);
 		if (state == TCP_ESTABLISHED) {
 			sock_remote(sk, (struct addr *)info->peer);
 			info->peer_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 		}
 		if (protocol == IPPROTO_UDP)
-			sk_dhcp_client(info, port);
-	} else if (type == SOCK_STREAM && state == TCP_ESTABLISHED && (info->flags & SK_OLD)) {
+			sk_dhcp_client(&info->c, port);
+	} else if (type == SOCK_STREAM && state == TCP_ESTABLISHED && (info->c.flags & SK_OLD)) {
 		/* second round: who listens is known */
-		if (connection_side(info, sk, &a, port)) {
-			sk_label_listen(info, &a, IPPROTO_TCP, port);
+		if (connection_side(&info->c, sk, &a, port)) {
+			sk_label_listen(&info->c, &a, IPPROTO_TCP, port);
 			if (p && (p->flags & PROC_FAILSAFE))
-				info->flags |= SK_FAILSAFE;
+				info->c.flags |= SK_FAILSAFE;
 		}
 	}
 	return 0;
@@ -153,9 +166,9 @@ int backfill(struct bpf_iter__task_file *ctx)
  * A connection older than the agent that no descriptor held (in flight in a unix socket, registered with io_uring) was
  * not met by the backfill: its cgroup names it. NULL = the host's.
  */
-static __always_inline struct sk_info *hidden_connection(struct tcp_sock *tp, struct sock *sk)
+static __always_inline struct connection *hidden_connection(struct tcp_sock *tp, struct sock *sk)
 {
-	__u32 identity = cgroup_identity(BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id));
+	__u32 identity = sock_cgroup_identity(sk);
 	struct sk_info *info;
 	struct addr local;
 
@@ -164,24 +177,25 @@ static __always_inline struct sk_info *hidden_connection(struct tcp_sock *tp, st
 	info = bpf_sk_storage_get(&sk_info, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!info)
 		return NULL;
-	info->local_id = identity;
-	info->origin = ORIGIN_CGROUP;
-	info->flags |= SK_OLD;
-	info->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	info->c.local_id = identity;
+	info->c.origin = ORIGIN_CGROUP;
+	info->c.flags |= SK_OLD;
+	info->c.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 	sock_local(sk, &local);
-	connection_side(info, sk, &local, BPF_CORE_READ(sk, __sk_common.skc_num));
+	connection_side(&info->c, sk, &local, BPF_CORE_READ(sk, __sk_common.skc_num));
 	count(COUNT_BACKFILLED);
-	return info;
+	return &info->c;
 }
 
 SEC("iter/tcp")
 int revoke_tcp(struct bpf_iter__tcp *ctx)
 {
-	struct config *c = config_get();
+	struct config *config = config_get();
 	struct sock_common *skc = ctx->sk_common;
 	struct flow_event *e;
 	struct tcp_sock *tp;
-	struct sk_info *info;
+	struct connection *c;
+	__u64 cookie;
 	struct addr local, remote;
 	struct ident_cfg cfg;
 	struct judged j;
@@ -200,37 +214,43 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	if (!tp)
 		return 0;
 	sk = (struct sock *)tp;
-	info = bpf_sk_storage_get(&sk_info, tp, 0, 0) ?: hidden_connection(tp, sk);
-	if (!info || !info->direction || (info->flags & SK_FAILSAFE))
+	cookie = sock_cookie(sk);
+	c = bpf_map_lookup_elem(&connection, &cookie);
+	if (!c) {
+		struct sk_info *info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
+
+		c = info ? &info->c : hidden_connection(tp, sk);
+	}
+	if (!c || !c->direction || (c->flags & SK_FAILSAFE))
 		return 0;
 	sock_local(sk, &local);
 	sock_remote(sk, &remote);
-	client = info->direction == DIR_EGRESS;
-	cfg = ident_cfg_read(info->local_id);
+	client = c->direction == DIR_EGRESS;
+	cfg = ident_cfg_read(c->local_id);
 	if (client) {
-		p = peer_at(info->netns, &remote, IPPROTO_TCP, info->port, cfg.ip_slot);
-		j = judge(cfg, info->local_id, p.id, DIR_EGRESS, IPPROTO_TCP, info->port);
+		p = peer_at(c->netns, &remote, IPPROTO_TCP, c->port, cfg.ip_slot);
+		j = judge(cfg, c->local_id, p.id, DIR_EGRESS, IPPROTO_TCP, c->port);
 		if (j.allow && p.local && p.id != RESERVED_HOST && !p.failsafe) {
-			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
-						 DIR_INGRESS, IPPROTO_TCP, info->port);
+			struct judged in = judge(ident_cfg_read(p.id), p.id, c->local_id ?: RESERVED_HOST,
+						 DIR_INGRESS, IPPROTO_TCP, c->port);
 
 			if (!in.allow || !j.rule)
 				j = in;
 		}
-	} else if (own_address(info->netns, &remote)) {
+	} else if (own_address(c->netns, &remote)) {
 		return 0; /* the other end of this connection is judged, both ways, as the client */
 	} else {
 		p.id = address_identity(&remote, cfg.ip_slot);
-		j = judge(cfg, info->local_id, p.id, DIR_INGRESS, IPPROTO_TCP, info->port);
+		j = judge(cfg, c->local_id, p.id, DIR_INGRESS, IPPROTO_TCP, c->port);
 	}
 	if (j.allow) {
-		info->gen = j.gen;
-		info->rule = j.rule;
+		c->gen = j.gen;
+		c->rule = j.rule;
 		return 0;
 	}
 	sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (!bpf_sock_destroy || (c && c->revoke_by_list)) {
+	if (!bpf_sock_destroy || (config && config->revoke_by_list)) {
 		struct revoked r = {.local_port = sport, .remote_port = dport};
 
 		__builtin_memcpy(r.local, &local, 16);
@@ -251,11 +271,11 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	e->flags = 1; /* revoked: the connection existed */
 	e->rule = j.rule;
 	e->gen = j.gen;
-	e->netns = info->netns;
-	e->source_id = (client ? info->local_id : p.id) ?: RESERVED_HOST;
-	e->destination_id = (client ? p.id : info->local_id) ?: RESERVED_HOST;
-	e->source_tgid = client ? info->tgid : 0;
-	e->destination_tgid = client ? p.tgid : info->tgid;
+	e->netns = c->netns;
+	e->source_id = (client ? c->local_id : p.id) ?: RESERVED_HOST;
+	e->destination_id = (client ? p.id : c->local_id) ?: RESERVED_HOST;
+	e->source_tgid = client ? c->tgid : 0;
+	e->destination_tgid = client ? p.tgid : c->tgid;
 	e->sport = client ? sport : dport;
 	e->dport = client ? dport : sport;
 	__builtin_memcpy(e->saddr, client ? &local : &remote, 16);

@@ -120,6 +120,9 @@ struct css_set {
 typedef struct {
 	int counter;
 } atomic_t;
+typedef struct {
+	__s64 counter;
+} atomic64_t;
 struct signal_struct {
 	atomic_t live;
 };
@@ -161,6 +164,7 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	possible_net_t skc_net;
 	unsigned long skc_flags;
+	atomic64_t skc_cookie;
 };
 struct sock_cgroup_data {
 	struct cgroup *cgroup;

@@ -4,7 +4,8 @@
  *
  *  1. A process's own label is sticky (`proc`); without one the effective label of its cgroup counts.
  *  2. A socket carries the label of who made it, and of whoever binds, connects or sends with it later; never a kernel thread's.
- *  3. A socket without storage is judged by its own cgroup; "no label" is the host.
+ *  3. A stream is labelled by who connects it, what it accepts by its listener: `connection`, or storage where that is full.
+ *  4. A socket without either is judged by its own cgroup; "no label" is the host.
  */
 #ifndef POSTERN_LABEL_H
 #define POSTERN_LABEL_H
@@ -26,11 +27,10 @@ static __always_inline __u32 cgroup_identity(__u64 id)
 	return c ? c->identity : 0;
 }
 
-static __always_inline struct label current_label(void)
+static __always_inline struct label label_of(__u32 tgid, __u64 cgroup)
 {
-	struct label l = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct label l = {.tgid = tgid};
 	struct proc *p = bpf_map_lookup_elem(&proc, &l.tgid);
-	__u64 cgroup = bpf_get_current_cgroup_id();
 	struct cgroup_label *c;
 
 	if (p) {
@@ -50,46 +50,62 @@ static __always_inline struct label current_label(void)
 	return l;
 }
 
+static __always_inline struct label current_label(void)
+{
+	return label_of(bpf_get_current_pid_tgid() >> 32, bpf_get_current_cgroup_id());
+}
+
 static __always_inline bool current_is_kernel_thread(void)
 {
 	return bpf_get_current_task_btf()->flags & PF_KTHREAD;
 }
 
-static __always_inline void sk_label(struct sk_info *info, const struct label *l)
+static __always_inline void sk_label(struct connection *c, const struct label *l)
 {
 	/* A port claim names the socket only while nothing stronger names the caller. */
-	if (!(info->flags & SK_PINNED) || l->identity) {
-		info->local_id = l->identity;
-		info->origin = l->origin;
-		info->flags &= ~SK_PINNED;
+	if (!(c->flags & SK_PINNED) || l->identity) {
+		c->local_id = l->identity;
+		c->origin = l->origin;
+		c->flags &= ~SK_PINNED;
 	}
-	info->tgid = l->tgid;
+	c->tgid = l->tgid;
 	if (l->flags & PROC_SELF)
-		info->flags |= SK_FAILSAFE;
+		c->flags |= SK_FAILSAFE;
+}
+
+/* The cookie of a socket that some hook has met; bpf_get_socket_cookie takes only the hook's own socket. */
+static __always_inline __u64 sock_cookie(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+}
+
+static __always_inline __u32 sock_cgroup_identity(struct sock *sk)
+{
+	return cgroup_identity(BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id));
 }
 
 /* The host's DHCP client: without its lease no policy matters. */
-static __always_inline void sk_dhcp_client(struct sk_info *info, __u16 port)
+static __always_inline void sk_dhcp_client(struct connection *c, __u16 port)
 {
 	struct proc *p;
 
 	if (port != 68 && port != 546)
 		return;
-	p = bpf_map_lookup_elem(&proc, &info->tgid);
+	p = bpf_map_lookup_elem(&proc, &c->tgid);
 	if (p && (p->flags & PROC_FAILSAFE))
-		info->flags |= SK_FAILSAFE;
+		c->flags |= SK_FAILSAFE;
 }
 
 /* A registered port names the socket that listens on it, when nothing stronger does. */
-static __always_inline void sk_label_listen(struct sk_info *info, const struct addr *a, __u8 protocol, __u16 port)
+static __always_inline void sk_label_listen(struct connection *c, const struct addr *a, __u8 protocol, __u16 port)
 {
-	struct config *c = config_get();
+	struct config *cfg = config_get();
 	struct listen_key key = {.port = port, .protocol = protocol};
 	struct listen_val *v;
 
-	if (info->local_id && !(info->flags & SK_PINNED))
+	if (c->local_id && !(c->flags & SK_PINNED))
 		return;
-	key.slot = c ? c->match_slot : 0;
+	key.slot = cfg ? cfg->match_slot : 0;
 	__builtin_memcpy(key.addr, a, 16);
 	v = bpf_map_lookup_elem(&listen_match, &key);
 	if (!v) {
@@ -97,13 +113,13 @@ static __always_inline void sk_label_listen(struct sk_info *info, const struct a
 		v = bpf_map_lookup_elem(&listen_match, &key);
 	}
 	if (v) {
-		info->local_id = v->identity;
-		info->origin = ORIGIN_LISTEN;
-		info->flags |= SK_PINNED;
-	} else if (info->flags & SK_PINNED) {
-		info->local_id = 0;
-		info->origin = ORIGIN_NONE;
-		info->flags &= ~SK_PINNED;
+		c->local_id = v->identity;
+		c->origin = ORIGIN_LISTEN;
+		c->flags |= SK_PINNED;
+	} else if (c->flags & SK_PINNED) {
+		c->local_id = 0;
+		c->origin = ORIGIN_NONE;
+		c->flags &= ~SK_PINNED;
 	}
 }
 
@@ -117,49 +133,49 @@ static __always_inline __u64 conv_word(const struct addr *a, __u16 port, __u32 g
 	return addr_is_v4(a) ? (__u64)a->w[3] << 32 | (__u32)port << 16 | (gen & 0xffff) : 0;
 }
 
-static __always_inline bool conv_is_latest(const struct sk_info *info, __u64 word, __u32 gen)
+static __always_inline bool conv_is_latest(const struct connection *c, __u64 word, __u32 gen)
 {
-	return word && info->latest == word && info->gen == gen;
+	return word && c->latest == word && c->gen == gen;
 }
 
-static __always_inline void conv_remember(struct sk_info *info, __u64 word, __u32 gen)
+static __always_inline void conv_remember(struct connection *c, __u64 word, __u32 gen)
 {
-	info->gen = gen;
-	info->latest = word;
+	c->gen = gen;
+	c->latest = word;
 }
 
 /* Enters the socket under (address, port); the entry's label follows the newest socket. */
 static __always_inline void local_add(struct sk_info *info, const struct addr *a, __u8 protocol, __u16 port)
 {
-	struct local_key key = {.netns = info->netns, .port = port, .protocol = protocol};
-	struct local_val fresh = {.identity = info->local_id, .tgid = info->tgid, .sockets = 1, .failsafe = info->flags & SK_FAILSAFE};
+	struct local_key key = {.netns = info->c.netns, .port = port, .protocol = protocol};
+	struct local_val fresh = {.identity = info->c.local_id, .tgid = info->c.tgid, .sockets = 1, .failsafe = info->c.flags & SK_FAILSAFE};
 	struct local_val *v;
 
 	__builtin_memcpy(key.addr, a, 16);
 	v = bpf_map_lookup_elem(&local, &key);
 	if (v) {
-		v->identity = info->local_id;
-		v->tgid = info->tgid;
-		v->failsafe = info->flags & SK_FAILSAFE;
-		if (!(info->flags & SK_LISTED))
+		v->identity = info->c.local_id;
+		v->tgid = info->c.tgid;
+		v->failsafe = info->c.flags & SK_FAILSAFE;
+		if (!(info->c.flags & SK_LISTED))
 			__sync_fetch_and_add(&v->sockets, 1);
 	} else if (bpf_map_update_elem(&local, &key, &fresh, BPF_ANY)) {
 		count(COUNT_LOCAL_FULL);
 		return;
 	}
 	__builtin_memcpy(info->bound, a, 16);
-	info->port = port;
-	info->flags |= SK_LISTED;
+	info->c.port = port;
+	info->c.flags |= SK_LISTED;
 }
 
 static __always_inline void local_remove(struct sk_info *info, __u8 protocol)
 {
-	struct local_key key = {.netns = info->netns, .port = info->port, .protocol = protocol};
+	struct local_key key = {.netns = info->c.netns, .port = info->c.port, .protocol = protocol};
 	struct local_val *v;
 
-	if (!(info->flags & SK_LISTED))
+	if (!(info->c.flags & SK_LISTED))
 		return;
-	info->flags &= ~SK_LISTED;
+	info->c.flags &= ~SK_LISTED;
 	__builtin_memcpy(key.addr, info->bound, 16);
 	v = bpf_map_lookup_elem(&local, &key);
 	if (v && __sync_fetch_and_add(&v->sockets, -1) <= 1)

@@ -50,18 +50,18 @@ MAP(cgroup_match, BPF_MAP_TYPE_LPM_TRIE, struct cgroup_pattern_key, struct cgrou
 MAP(cgroup_pattern, BPF_MAP_TYPE_ARRAY, __u32, struct cgroup_pattern, 2 * CGROUP_PATTERN_MAX, 0);
 MAP(listen_match, BPF_MAP_TYPE_HASH, struct listen_key, struct listen_val, 16384, BPF_F_NO_PREALLOC);
 
+/*
+ * connect and accept write, revocation reads; gone when the connection closes. A hash by cookie, because storage of a socket
+ * is allocated and freed for each connection, which costs it 4 %. Full: the socket's storage holds it.
+ */
+MAP(connection, BPF_MAP_TYPE_HASH, __u64, struct connection, 262144, BPF_F_NO_PREALLOC);
 /* Hooks write and read; freed with the socket. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, struct sk_info);
-} sk_info SEC(".maps");
+MAP(sk_info, BPF_MAP_TYPE_SK_STORAGE, int, struct sk_info, 0, BPF_F_NO_PREALLOC);
 
 /* Hooks write and read. Full: the least recently used conversation is judged again as if it were new. */
 MAP(conversation, BPF_MAP_TYPE_LRU_HASH, struct conv_key, struct conv_val, 131072, 0);
-/* Listener's packet hook writes, the accepted socket reads and deletes. Full: the accept event names the peer by address. */
-MAP(syn, BPF_MAP_TYPE_LRU_HASH, struct syn_key, struct syn_val, 65536, 0);
+/* A listener's packet hook writes, the socket that the packet opens reads. Always one entry. */
+MAP(handshake, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct handshake, 1, 0);
 
 /* Hooks write, the agent reads. Full: the event is lost and counted (COUNT_EVENT_LOST). */
 struct {

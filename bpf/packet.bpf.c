@@ -8,10 +8,10 @@
 #include "label.h"
 #include "event.h"
 
-static __always_inline __u32 sk_identity(struct bpf_sock *sk, struct sk_info *info)
+static __always_inline __u32 sk_identity(struct bpf_sock *sk, const struct connection *c)
 {
-	if (info)
-		return info->local_id;
+	if (c)
+		return c->local_id;
 	count(COUNT_NO_STORAGE);
 	return cgroup_identity(bpf_sk_cgroup_id(sk));
 }
@@ -22,8 +22,9 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 {
 	struct peer p = {.id = RESERVED_HOST, .local = true};
 	struct bpf_sock_tuple t = {};
-	struct bpf_sock *sk;
+	struct connection *c;
 	struct sk_info *info;
+	struct bpf_sock *sk;
 	__u32 size;
 
 	if (addr_is_v4(src)) {
@@ -46,9 +47,16 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 		return p;
 	}
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
-	if (info) {
-		p.id = info->local_id ?: RESERVED_HOST;
-		p.tgid = info->tgid;
+	c = info ? &info->c : NULL;
+	if (stream) {
+		struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
+		__u64 cookie = kernel_sk ? sock_cookie(kernel_sk) : 0;
+
+		c = bpf_map_lookup_elem(&connection, &cookie) ?: c;
+	}
+	if (c) {
+		p.id = c->local_id ?: RESERVED_HOST;
+		p.tgid = c->tgid;
 	} else {
 		p.id = cgroup_identity(bpf_sk_cgroup_id(sk)) ?: RESERVED_HOST;
 	}
@@ -82,62 +90,57 @@ static __always_inline void packet_report(__u8 kind, const struct judged *j, __u
 	event_submit(e);
 }
 
-static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_sock *sk, struct sk_info *info, __u32 id,
+static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, __u32 id,
 					    struct ident_cfg cfg)
 {
 	bool loopback = skb->ifindex == LOOPBACK_IFINDEX;
-	struct judged j = {.allow = 1, .gen = cfg.gen, .direction = DIR_INGRESS};
 	__u16 ports[2] = {}, sport, port = sk->src_port;
+	__u64 netns = c ? c->netns : 0;
+	__u32 l4 = 0, zero = 0;
+	struct handshake *h;
 	struct addr src, dst;
 	struct peer p = {};
-	__u8 flags = 0;
-	__u32 l4 = 0;
-	struct syn_key key = {};
-	bool parsed, keep, opens = false;
+	struct judged j;
+	bool parsed;
 
-	if (!loopback && !(cfg.flags & IDENT_INGRESS))
-		return 1;
 	if (packet_addrs(skb, &src, &dst)) {
 		count(COUNT_UNPARSED);
 		return 0;
 	}
 	parsed = packet_ports(skb, IPPROTO_TCP, ports, &l4) == 0;
 	sport = bpf_ntohs(ports[0]);
-	/* kept only for peers on this host: one outside is found again by its address, and a flood of SYNs leaves nothing */
-	keep = loopback && parsed && info;
-	if (keep) {
-		struct syn_val *known;
-
-		key.netns = info->netns;
-		key.sport = sport;
-		key.dport = port;
-		__builtin_memcpy(key.saddr, &src, 16);
-		__builtin_memcpy(key.daddr, &dst, 16);
-		bpf_skb_load_bytes(skb, l4 + 13, &flags, 1);
-		opens = (flags & 0x12) == 0x02;
-		known = opens ? NULL : bpf_map_lookup_elem(&syn, &key);
-		if (known && known->gen == cfg.gen) /* the end of a handshake whose SYN was let through */
-			return 1;
-	}
+	h = bpf_map_lookup_elem(&handshake, &zero);
+	if (!h)
+		return 0;
+	/* the third packet of a handshake whose first was let through under this generation */
+	if (parsed && h->gen == cfg.gen && h->local_id == id && h->netns == netns && h->sport == sport && h->dport == port &&
+	    addr_equal((struct addr *)h->saddr, &src) && addr_equal((struct addr *)h->daddr, &dst))
+		return 1;
 	if (loopback)
 		p = sender(skb, &src, &dst, sport, port, true);
 	else
 		p.id = address_identity(&src, cfg.ip_slot);
 	j = judge(cfg, id, p.id, DIR_INGRESS, IPPROTO_TCP, port);
 	if (j.reason)
-		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, p.id, p.tgid, id, info ? info->tgid : 0, &src, &dst,
-			      sport, port, IPPROTO_TCP, info ? info->netns : 0);
+		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, p.id, p.tgid, id, c ? c->tgid : 0, &src, &dst, sport,
+			      port, IPPROTO_TCP, netns);
 	if (!j.allow)
 		return 0;
-	if (keep && opens) {
-		struct syn_val val = {.remote_id = p.id,
-				      .rule = j.rule,
-				      .gen = j.gen,
-				      .peer_tgid = p.tgid,
-				      .flags = SK_REMOTE_LOCAL};
-
-		bpf_map_update_elem(&syn, &key, &val, BPF_ANY);
-	}
+	if (!parsed || !c)
+		return 1;
+	__builtin_memcpy(h->saddr, &src, 16);
+	__builtin_memcpy(h->daddr, &dst, 16);
+	h->netns = netns;
+	h->sport = sport;
+	h->dport = port;
+	h->local_id = id;
+	h->remote_id = p.id;
+	h->rule = j.rule;
+	h->gen = j.gen;
+	h->tgid = c->tgid;
+	h->peer_tgid = p.tgid;
+	h->flags = (c->flags & (SK_FAILSAFE | SK_PINNED)) | (p.local ? SK_REMOTE_LOCAL : 0);
+	h->origin = c->origin;
 	return 1;
 }
 
@@ -153,8 +156,8 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	struct peer p = {};
 	struct judged j;
 	__u16 ports[2] = {}, sport = 0, dport = 0;
-	__u64 netns = info ? info->netns : 0;
-	__u32 tgid = info ? info->tgid : 0, l4 = 0;
+	__u64 netns = info ? info->c.netns : 0;
+	__u32 tgid = info ? info->c.tgid : 0, l4 = 0;
 	__u64 word;
 
 	if (packet_addrs(skb, &src, &dst)) {
@@ -172,7 +175,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	key.protocol = protocol;
 	key.port = ingress ? sport : dport;
 	word = conv_word(ingress ? &src : &dst, key.port, cfg.gen);
-	if (info && conv_is_latest(info, word, cfg.gen))
+	if (info && conv_is_latest(&info->c, word, cfg.gen))
 		return 1;
 	key.cookie = bpf_get_socket_cookie(skb);
 	__builtin_memcpy(key.addr, ingress ? &src : &dst, 16);
@@ -185,7 +188,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 				      netns);
 		}
 		if (info)
-			conv_remember(info, word, cfg.gen);
+			conv_remember(&info->c, word, cfg.gen);
 		return 1;
 	}
 	if (known && known->direction == (ingress ? DIR_EGRESS : DIR_INGRESS)) {
@@ -253,8 +256,8 @@ int on_ingress(struct __sk_buff *skb)
 	if (sk->type == SOCK_STREAM && sk->state != TCP_LISTEN)
 		return 1;
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
-	id = sk_identity(sk, info);
-	if (info && (info->flags & SK_FAILSAFE)) {
+	id = sk_identity(sk, info ? &info->c : NULL);
+	if (info && (info->c.flags & SK_FAILSAFE)) {
 		if (sk->type != SOCK_STREAM || skb->ifindex != LOOPBACK_IFINDEX)
 			return 1;
 		cfg = (struct ident_cfg){}; /* not judged; who connects is noted for the accepted socket */
@@ -262,7 +265,7 @@ int on_ingress(struct __sk_buff *skb)
 		cfg = ident_cfg_read(id);
 	}
 	if (sk->type == SOCK_STREAM)
-		return ingress_listener(skb, sk, info, id, cfg);
+		return ingress_listener(skb, sk, info ? &info->c : NULL, id, cfg);
 	return datagram(skb, sk, info, id, cfg, true);
 }
 
@@ -270,6 +273,7 @@ SEC("cgroup_skb/egress")
 int on_egress(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
+	struct connection *c;
 	struct ident_cfg cfg;
 	struct sk_info *info;
 	__u32 id;
@@ -304,9 +308,15 @@ int on_egress(struct __sk_buff *skb)
 		}
 	}
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
-	if (info && (info->flags & SK_FAILSAFE))
+	c = info ? &info->c : NULL;
+	if (sk->type == SOCK_STREAM) {
+		__u64 cookie = bpf_get_socket_cookie(skb);
+
+		c = bpf_map_lookup_elem(&connection, &cookie) ?: c;
+	}
+	if (c && (c->flags & SK_FAILSAFE))
 		return 1;
-	id = sk_identity(sk, info);
+	id = sk_identity(sk, c);
 	cfg = ident_cfg_read(id);
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))
 		return 1;
@@ -318,11 +328,11 @@ int on_egress(struct __sk_buff *skb)
 
 		if (packet_addrs(skb, &src, &dst))
 			return 0;
-		p = peer_at(info ? info->netns : 0, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), cfg.ip_slot);
+		p = peer_at(c ? c->netns : 0, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), cfg.ip_slot);
 		j = judge(cfg, id, p.id, DIR_EGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
 		if (j.reason)
-			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, info ? info->tgid : 0, p.id, p.tgid, &src,
-				      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, info ? info->netns : 0);
+			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, c ? c->tgid : 0, p.id, p.tgid, &src,
+				      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, c ? c->netns : 0);
 		return j.allow & 1;
 	}
 	return datagram(skb, sk, info, id, cfg, false) & 1;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * socket.bpf.c: cgroup hooks in the context of the calling process.
- *   sock_create       labels the socket; an enforced workload gets no protocol that no packet hook can judge
+ *   sock_create       labels the socket (TCP waits for its bind, listen or connect); an enforced workload gets no protocol
+ *                     that no packet hook can judge
  *   bind              the caller owns the socket; a registered port belongs to its workload
  *   post_bind         a bound datagram socket can be reached: `local`
- *   sock_release      takes it out of `local`
+ *   sock_release      takes it out of `local` and `connection`
  *   connect, sendmsg  judge egress and, for a destination on this host, its ingress: EPERM for either, one event
  */
 #include "label.h"
@@ -23,13 +24,15 @@ int on_sock_create(struct bpf_sock *sk)
 
 	if (sk->family != AF_INET && sk->family != AF_INET6)
 		return 1;
+	if (sk->type == SOCK_STREAM && (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_MPTCP))
+		return 1;
 	l = current_label();
 	info = sk_info_of(sk);
 	if (!info)
 		return l.identity ? 0 : 1; /* no memory: a workload's socket must not be the host's */
-	info->netns = bpf_get_netns_cookie(sk);
-	sk_label(info, &l);
-	if (l.identity && !(sk->type == SOCK_STREAM && (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_MPTCP)) &&
+	info->c.netns = bpf_get_netns_cookie(sk);
+	sk_label(&info->c, &l);
+	if (l.identity &&
 	    !(sk->type == SOCK_DGRAM && (sk->protocol == IPPROTO_UDP || sk->protocol == IPPROTO_UDPLITE ||
 					 sk->protocol == IPPROTO_ICMP || sk->protocol == IPPROTO_ICMPV6)) &&
 	    sk->type != SOCK_RAW) {
@@ -45,7 +48,7 @@ int on_sock_create(struct bpf_sock *sk)
 				e->protocol = sk->protocol;
 				e->source_id = l.identity;
 				e->source_tgid = l.tgid;
-				e->netns = info->netns;
+				e->netns = info->c.netns;
 				event_submit(e);
 			}
 			return 0;
@@ -73,7 +76,9 @@ static __always_inline int on_bind(struct bpf_sock_addr *ctx, struct addr *a)
 		return 1;
 	}
 	l = current_label();
-	sk_label(info, &l);
+	if (!info->c.netns)
+		info->c.netns = bpf_get_netns_cookie(ctx);
+	sk_label(&info->c, &l);
 	if (!key.port || !l.identity)
 		return 1;
 	key.slot = c ? c->match_slot : 0;
@@ -97,7 +102,7 @@ static __always_inline int on_bind(struct bpf_sock_addr *ctx, struct addr *a)
 			e->destination_tgid = l.tgid;
 			e->dport = key.port;
 			__builtin_memcpy(e->daddr, a, 16);
-			e->netns = info->netns;
+			e->netns = info->c.netns;
 			event_submit(e);
 		}
 		return 0;
@@ -132,9 +137,9 @@ static __always_inline void listen_report(struct sk_info *info, const struct add
 	__builtin_memset(e, 0, sizeof(*e));
 	header_init(&e->header, EVENT_LISTEN, sizeof(*e));
 	__builtin_memcpy(e->addr, a, 16);
-	e->netns = info->netns;
-	e->tgid = info->tgid;
-	e->identity = info->local_id;
+	e->netns = info->c.netns;
+	e->tgid = info->c.tgid;
+	e->identity = info->c.local_id;
 	e->port = port;
 	e->protocol = protocol;
 	event_submit(e);
@@ -151,8 +156,8 @@ static __always_inline int on_post_bind(struct bpf_sock *sk, struct addr *a)
 	if (!info)
 		return 1;
 	if (sk->protocol == IPPROTO_UDP)
-		sk_dhcp_client(info, port);
-	sk_label_listen(info, a, sk->protocol, port);
+		sk_dhcp_client(&info->c, port);
+	sk_label_listen(&info->c, a, sk->protocol, port);
 	local_add(info, a, sk->protocol, port);
 	listen_report(info, a, sk->protocol, port);
 	return 1;
@@ -179,6 +184,15 @@ int on_sock_release(struct bpf_sock *sk)
 {
 	struct sk_info *info;
 
+	if (sk->type == SOCK_STREAM) {
+		__u64 cookie;
+
+		if (sk->protocol == IPPROTO_TCP && sk->state != TCP_CLOSE)
+			return 1; /* on_sockops sees its end */
+		cookie = bpf_get_socket_cookie(sk);
+		bpf_map_delete_elem(&connection, &cookie);
+		return 1;
+	}
 	if (sk->type != SOCK_DGRAM)
 		return 1;
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
@@ -187,7 +201,7 @@ int on_sock_release(struct bpf_sock *sk)
 	return 1;
 }
 
-static __always_inline void deny_report(struct sk_info *info, const struct judged *j, const struct peer *p,
+static __always_inline void deny_report(const struct connection *c, const struct judged *j, const struct peer *p,
 					const struct addr *dst, __u16 dport, __u16 sport, __u8 protocol)
 {
 	struct flow_event *e = flow_begin(j->allow ? FLOW_AUDIT : FLOW_DENY);
@@ -198,23 +212,98 @@ static __always_inline void deny_report(struct sk_info *info, const struct judge
 	e->direction = j->direction;
 	e->reason = j->reason;
 	e->protocol = protocol;
-	e->source_id = info->local_id ?: RESERVED_HOST;
+	e->source_id = c->local_id ?: RESERVED_HOST;
 	e->destination_id = p->id;
-	e->source_tgid = info->tgid;
+	e->source_tgid = c->tgid;
 	e->destination_tgid = p->tgid;
 	e->rule = j->rule;
 	e->gen = j->gen;
 	e->sport = sport;
 	e->dport = dport;
-	e->netns = info->netns;
+	e->netns = c->netns;
 	__builtin_memcpy(e->daddr, dst, 16);
 	event_submit(e);
 }
 
-/* connect() of both kinds and sendmsg() with an address. 1 = go on, 0 = EPERM. */
-static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, bool connecting)
+/* Egress of the sender and, for a socket of this host, its ingress. `answers`: the peer began, its right is not asked. */
+static __always_inline struct judged judge_send(const struct connection *c, struct ident_cfg cfg, const struct peer *p,
+						__u8 protocol, __u16 port, bool answers)
 {
-	struct bpf_sock *sk = ctx->sk;
+	struct judged j, in;
+
+	if (c->flags & SK_FAILSAFE)
+		return (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
+	j = judge(cfg, c->local_id, p->id, DIR_EGRESS, protocol, port);
+	if (!j.allow || j.audit || !p->local || p->id == RESERVED_HOST || p->failsafe || answers)
+		return j;
+	in = judge(ident_cfg_read(p->id), p->id, c->local_id ?: RESERVED_HOST, DIR_INGRESS, protocol, port);
+	if (!in.allow || in.audit)
+		return in;
+	if (!j.rule)
+		return (struct judged){.rule = in.rule, .gen = in.gen, .allow = 1, .direction = DIR_EGRESS};
+	return j;
+}
+
+/* Relabels by the caller, unless that is a kernel thread. */
+static __always_inline void label_by_caller(struct connection *c)
+{
+	if (current_is_kernel_thread()) {
+		count(COUNT_KTHREAD);
+		if (!c->local_id)
+			c->local_id = cgroup_identity(bpf_get_current_cgroup_id());
+	} else {
+		struct label l = current_label();
+
+		sk_label(c, &l);
+	}
+}
+
+/* connect() of a stream. 1 = go on, 0 = EPERM. */
+static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock *sk, struct addr *dst)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct connection c = {.direction = DIR_EGRESS, .port = bpf_ntohs(ctx->user_port)};
+	__u8 protocol = ctx->protocol;
+	struct ident_cfg cfg;
+	struct sk_info *info;
+	struct judged j;
+	struct peer p;
+
+	if (current_is_kernel_thread()) { /* connects again for who connected first */
+		struct connection *before = bpf_map_lookup_elem(&connection, &cookie);
+
+		if (before)
+			c.local_id = before->local_id;
+	}
+	label_by_caller(&c);
+	c.netns = bpf_get_netns_cookie(ctx);
+	addr_specify(dst);
+	cfg = ident_cfg_read(c.local_id);
+	p = peer_at(c.netns, dst, protocol, c.port, cfg.ip_slot);
+	j = judge_send(&c, cfg, &p, protocol, c.port, false);
+	if (!j.allow || j.audit)
+		deny_report(&c, &j, &p, dst, c.port, sk->src_port, protocol);
+	if (!j.allow)
+		return 0;
+	c.remote_id = p.id;
+	c.peer_tgid = p.tgid;
+	c.rule = j.rule;
+	c.gen = j.gen;
+	if (p.local)
+		c.flags |= SK_REMOTE_LOCAL;
+	if (!bpf_map_update_elem(&connection, &cookie, &c, BPF_ANY))
+		return 1;
+	count(COUNT_CONNECTION_FULL);
+	info = sk_info_of(sk);
+	if (!info)
+		return 0;
+	info->c = c;
+	return 1;
+}
+
+/* connect() of a datagram socket, and sendmsg() with an address. 1 = go on, 0 = EPERM. */
+static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_sock *sk, struct addr *dst, bool connecting)
+{
 	__u16 port = bpf_ntohs(ctx->user_port);
 	__u8 protocol = ctx->protocol;
 	struct conv_key key = {};
@@ -223,85 +312,45 @@ static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, 
 	struct sk_info *info;
 	struct judged j;
 	struct peer p;
-	bool stream;
+	bool answers;
 
-	if (!sk)
-		return 1;
 	info = sk_info_of(sk);
 	if (!info)
 		return 0;
-	if (current_is_kernel_thread()) {
-		count(COUNT_KTHREAD);
-		if (!info->local_id)
-			info->local_id = cgroup_identity(bpf_get_current_cgroup_id());
-	} else {
-		struct label l = current_label();
-
-		sk_label(info, &l);
-	}
-	if (!info->netns)
-		info->netns = bpf_get_netns_cookie(ctx);
-	stream = sk->type == SOCK_STREAM;
+	label_by_caller(&info->c);
+	if (!info->c.netns)
+		info->c.netns = bpf_get_netns_cookie(ctx);
 	if (!connecting && ctx->user_family == 0 && port == 0) {
 		/* a connected datagram with control messages: no address is given, the peer is the socket's own */
 		__builtin_memcpy(dst, info->peer, 16);
 		port = info->peer_port;
 	}
 	addr_specify(dst);
-	cfg = ident_cfg_read(info->local_id);
-	if (!stream) {
-		if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
-			port = 0;
-		if (conv_is_latest(info, conv_word(dst, port, cfg.gen), cfg.gen))
-			goto allowed;
-		key.cookie = bpf_get_socket_cookie(ctx);
-		key.port = port;
-		key.protocol = protocol;
-		__builtin_memcpy(key.addr, dst, 16);
-		known = bpf_map_lookup_elem(&conversation, &key);
-		if (known && known->gen == cfg.gen && !(info->flags & SK_REMOTE_LOCAL))
-			goto allowed;
-	} else {
-		known = NULL;
-	}
-	p = peer_at(info->netns, dst, protocol, port, cfg.ip_slot);
-	if (info->flags & SK_FAILSAFE) {
-		j = (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
-	} else {
-		j = judge(cfg, info->local_id, p.id, DIR_EGRESS, protocol, port);
-		if (j.allow && !j.audit && p.local && p.id != RESERVED_HOST && !p.failsafe &&
-		    !(known && known->direction == DIR_INGRESS)) {
-			struct judged in = judge(ident_cfg_read(p.id), p.id, info->local_id ?: RESERVED_HOST,
-						 DIR_INGRESS, protocol, port);
-
-			if (!in.allow || in.audit)
-				j = in;
-			else if (!j.rule)
-				j = (struct judged){.rule = in.rule, .gen = in.gen, .allow = 1, .direction = DIR_EGRESS};
-		}
-	}
+	cfg = ident_cfg_read(info->c.local_id);
+	if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
+		port = 0;
+	if (conv_is_latest(&info->c, conv_word(dst, port, cfg.gen), cfg.gen))
+		goto allowed;
+	key.cookie = bpf_get_socket_cookie(ctx);
+	key.port = port;
+	key.protocol = protocol;
+	__builtin_memcpy(key.addr, dst, 16);
+	known = bpf_map_lookup_elem(&conversation, &key);
+	if (known && known->gen == cfg.gen)
+		goto allowed;
+	p = peer_at(info->c.netns, dst, protocol, port, cfg.ip_slot);
+	answers = known && known->direction == DIR_INGRESS;
+	j = judge_send(&info->c, cfg, &p, protocol, port, answers);
 	/* an answer to who may talk to us needs no rule of ours */
-	if (!j.allow && known && known->direction == DIR_INGRESS &&
-	    judge(cfg, info->local_id, known->remote_id, DIR_INGRESS, protocol, sk->src_port).allow) {
+	if (!j.allow && answers &&
+	    judge(cfg, info->c.local_id, known->remote_id, DIR_INGRESS, protocol, sk->src_port).allow) {
 		known->gen = cfg.gen;
 		goto allowed;
 	}
 	if (!j.allow || j.audit)
-		deny_report(info, &j, &p, dst, port, sk->src_port, protocol);
+		deny_report(&info->c, &j, &p, dst, port, sk->src_port, protocol);
 	if (!j.allow)
 		return 0;
-	if (stream) {
-		info->remote_id = p.id;
-		info->peer_tgid = p.tgid;
-		info->rule = j.rule;
-		info->gen = j.gen;
-		info->port = port;
-		info->direction = DIR_EGRESS;
-		info->flags &= ~SK_REMOTE_LOCAL;
-		if (p.local)
-			info->flags |= SK_REMOTE_LOCAL;
-		return 1;
-	}
 	if (known) {
 		known->gen = cfg.gen;
 		known->remote_id = p.id;
@@ -319,6 +368,17 @@ allowed:
 		info->peer_port = port;
 	}
 	return 1;
+}
+
+static __always_inline int on_send(struct bpf_sock_addr *ctx, struct addr *dst, bool connecting)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return 1;
+	if (sk->type == SOCK_STREAM)
+		return connecting ? on_connect(ctx, sk, dst) : 1;
+	return on_datagram(ctx, sk, dst, connecting);
 }
 
 SEC("cgroup/connect4")

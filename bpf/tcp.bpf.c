@@ -34,33 +34,33 @@ static __always_inline void ends_of(struct bpf_sock_ops *ops, struct ends *e)
 	e->remote_port = bpf_ntohl(ops->remote_port);
 }
 
-static __always_inline struct flow_event *connection_event(__u8 kind, const struct sk_info *info, const struct ends *e)
+static __always_inline struct flow_event *connection_event(__u8 kind, const struct connection *c, const struct ends *e)
 {
 	struct flow_event *f = flow_begin(kind);
-	bool client = info->direction != DIR_INGRESS;
+	bool client = c->direction != DIR_INGRESS;
 
 	if (!f)
 		return NULL;
 	f->verdict = VERDICT_FORWARDED;
-	f->direction = info->direction;
+	f->direction = c->direction;
 	f->protocol = IPPROTO_TCP;
-	f->rule = info->rule;
-	f->gen = info->gen;
-	f->netns = info->netns;
+	f->rule = c->rule;
+	f->gen = c->gen;
+	f->netns = c->netns;
 	if (client) {
-		f->source_id = info->local_id ?: RESERVED_HOST;
-		f->source_tgid = info->tgid;
-		f->destination_id = info->remote_id ?: RESERVED_HOST;
-		f->destination_tgid = info->peer_tgid;
+		f->source_id = c->local_id ?: RESERVED_HOST;
+		f->source_tgid = c->tgid;
+		f->destination_id = c->remote_id ?: RESERVED_HOST;
+		f->destination_tgid = c->peer_tgid;
 		f->sport = e->local_port;
 		f->dport = e->remote_port;
 		__builtin_memcpy(f->saddr, &e->local, 16);
 		__builtin_memcpy(f->daddr, &e->remote, 16);
 	} else {
-		f->destination_id = info->local_id ?: RESERVED_HOST;
-		f->destination_tgid = info->tgid;
-		f->source_id = info->remote_id ?: RESERVED_HOST;
-		f->source_tgid = info->peer_tgid;
+		f->destination_id = c->local_id ?: RESERVED_HOST;
+		f->destination_tgid = c->tgid;
+		f->source_id = c->remote_id ?: RESERVED_HOST;
+		f->source_tgid = c->peer_tgid;
 		f->dport = e->local_port;
 		f->sport = e->remote_port;
 		__builtin_memcpy(f->daddr, &e->local, 16);
@@ -69,31 +69,55 @@ static __always_inline struct flow_event *connection_event(__u8 kind, const stru
 	return f;
 }
 
-static __always_inline void established(__u8 kind, struct sk_info *info, const struct ends *e)
+static __always_inline void keep(struct bpf_sock *sk, __u64 cookie, const struct connection *c)
 {
-	struct flow_event *f = connection_event(kind, info, e);
+	struct sk_info *info;
 
-	info->flags |= SK_ESTABLISHED;
+	if (!bpf_map_update_elem(&connection, &cookie, c, BPF_ANY))
+		return;
+	count(COUNT_CONNECTION_FULL);
+	info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (info)
+		info->c = *c;
+}
+
+static __always_inline void established(__u8 kind, struct connection *c, const struct ends *e)
+{
+	struct flow_event *f = connection_event(kind, c, e);
+
+	c->flags |= SK_ESTABLISHED;
 	if (!f) {
-		info->latest = bpf_ktime_get_boot_ns();
+		c->latest = bpf_ktime_get_boot_ns();
 		return;
 	}
-	info->latest = f->header.time_ns;
+	c->latest = f->header.time_ns;
 	event_submit(f);
+}
+
+/* The task that calls listen(). */
+static __always_inline void label_by_listener(struct connection *c)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct label l = label_of(tgid, BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
+
+	sk_label(c, &l);
 }
 
 static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *info, struct ends *e)
 {
 	struct listen_event *event;
 
-	/* sshd and the like: the listener and, by BPF_F_CLONE, the sessions that it accepts */
-	if (info->tgid) {
-		struct proc *p = bpf_map_lookup_elem(&proc, &info->tgid);
+	if (!info->c.tgid) /* listen() without bind() */
+		label_by_listener(&info->c);
+	/* sshd and the like: the listener and the sessions that it accepts */
+	if (info->c.tgid) {
+		struct proc *p = bpf_map_lookup_elem(&proc, &info->c.tgid);
 
 		if (p && (p->flags & (PROC_FAILSAFE | PROC_SELF)))
-			info->flags |= SK_FAILSAFE;
+			info->c.flags |= SK_FAILSAFE;
 	}
-	sk_label_listen(info, &e->local, IPPROTO_TCP, e->local_port);
+	sk_label_listen(&info->c, &e->local, IPPROTO_TCP, e->local_port);
 	local_add(info, &e->local, IPPROTO_TCP, e->local_port);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
@@ -103,51 +127,72 @@ static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *
 	__builtin_memset(event, 0, sizeof(*event));
 	header_init(&event->header, EVENT_LISTEN, sizeof(*event));
 	__builtin_memcpy(event->addr, &e->local, 16);
-	event->netns = info->netns;
-	event->tgid = info->tgid;
-	event->identity = info->local_id;
+	event->netns = info->c.netns;
+	event->tgid = info->c.tgid;
+	event->identity = info->c.local_id;
 	event->port = e->local_port;
 	event->protocol = IPPROTO_TCP;
 	event_submit(event);
 }
 
-static __always_inline void on_accept(struct sk_info *info, const struct ends *e)
+/* The listener let this connection's packet through on this CPU a moment ago. */
+static __always_inline bool handshake_of(const struct handshake *h, const struct connection *c, const struct ends *e)
 {
-	struct syn_key key = {.netns = info->netns, .sport = e->remote_port, .dport = e->local_port};
-	struct syn_val *v;
+	return h->netns == c->netns && h->sport == e->remote_port && h->dport == e->local_port &&
+	       addr_equal((struct addr *)h->saddr, &e->remote) && addr_equal((struct addr *)h->daddr, &e->local);
+}
 
-	/* the storage is a copy of the listener's */
-	info->flags &= ~(SK_LISTED | SK_REMOTE_LOCAL | SK_ESTABLISHED);
-	info->direction = DIR_INGRESS;
-	info->port = e->local_port;
-	__builtin_memcpy(key.saddr, &e->remote, 16);
-	__builtin_memcpy(key.daddr, &e->local, 16);
-	v = bpf_map_lookup_elem(&syn, &key);
+/* Not met by the packet hook: whoever listens there owns it, else its cgroup; the peer is known by its address. */
+static __always_inline void accept_by_address(struct connection *c, struct bpf_sock *sk, const struct ends *e)
+{
+	struct local_val *v = local_find(c->netns, &e->local, IPPROTO_TCP, e->local_port);
+	struct ident_cfg cfg;
+
 	if (v) {
-		info->remote_id = v->remote_id;
-		info->rule = v->rule;
-		info->gen = v->gen;
-		info->peer_tgid = v->peer_tgid;
-		info->flags |= v->flags & SK_REMOTE_LOCAL;
-		bpf_map_delete_elem(&syn, &key);
+		c->local_id = v->identity;
+		c->tgid = v->tgid;
+		c->flags |= v->failsafe & SK_FAILSAFE;
 	} else {
-		struct ident_cfg cfg = ident_cfg_read(info->local_id);
+		struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
 
-		info->rule = 0;
-		info->gen = cfg.gen;
-		info->peer_tgid = 0;
-		if (own_address(info->netns, &e->remote)) {
-			info->remote_id = RESERVED_HOST;
-		} else {
-			struct judged j;
-
-			info->remote_id = address_identity(&e->remote, cfg.ip_slot);
-			j = judge(cfg, info->local_id, info->remote_id, DIR_INGRESS, IPPROTO_TCP, e->local_port);
-			if (j.allow && !(info->flags & SK_FAILSAFE)) /* else a flip came after the SYN: revocation ends it */
-				info->rule = j.rule;
-		}
+		if (kernel_sk)
+			c->local_id = sock_cgroup_identity(kernel_sk);
 	}
-	established(FLOW_ACCEPT, info, e);
+	cfg = ident_cfg_read(c->local_id);
+	c->gen = cfg.gen;
+	if (own_address(c->netns, &e->remote)) {
+		c->remote_id = RESERVED_HOST;
+	} else {
+		struct judged j;
+
+		c->remote_id = address_identity(&e->remote, cfg.ip_slot);
+		j = judge(cfg, c->local_id, c->remote_id, DIR_INGRESS, IPPROTO_TCP, e->local_port);
+		if (j.allow && !(c->flags & SK_FAILSAFE)) /* else a flip came after the SYN: revocation ends it */
+			c->rule = j.rule;
+	}
+}
+
+static __always_inline void on_accept(struct bpf_sock_ops *ops, struct bpf_sock *sk, const struct ends *e)
+{
+	struct connection c = {.netns = bpf_get_netns_cookie(ops), .direction = DIR_INGRESS, .port = e->local_port};
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	__u32 zero = 0;
+	struct handshake *h = bpf_map_lookup_elem(&handshake, &zero);
+
+	if (h && handshake_of(h, &c, e)) {
+		c.local_id = h->local_id;
+		c.remote_id = h->remote_id;
+		c.rule = h->rule;
+		c.gen = h->gen;
+		c.tgid = h->tgid;
+		c.peer_tgid = h->peer_tgid;
+		c.flags = h->flags;
+		c.origin = h->origin;
+	} else {
+		accept_by_address(&c, sk, e);
+	}
+	established(FLOW_ACCEPT, &c, e);
+	keep(sk, cookie, &c);
 }
 
 /*
@@ -171,40 +216,61 @@ static __always_inline __u64 less(__u64 bytes, __u32 flags)
 	return bytes > flags ? bytes - flags : 0;
 }
 
-static __always_inline void on_state(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct sk_info *info, struct ends *e)
+static __always_inline void on_close(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct connection *c, struct ends *e)
 {
 	struct flow_event *f;
 
-	if (ops->args[0] == TCP_LISTEN) {
-		local_remove(info, IPPROTO_TCP);
-		return;
-	}
-	if (!(info->flags & SK_ESTABLISHED)) {
+	if (!(c->flags & SK_ESTABLISHED)) {
 		if (ops->args[0] == TCP_SYN_SENT) {
-			f = connection_event(FLOW_FAIL, info, e);
+			f = connection_event(FLOW_FAIL, c, e);
 			if (f)
 				event_submit(f);
 		}
 		return;
 	}
-	info->flags &= ~SK_ESTABLISHED;
-	f = connection_event(FLOW_CLOSE, info, e);
+	c->flags &= ~SK_ESTABLISHED;
+	f = connection_event(FLOW_CLOSE, c, e);
 	if (!f)
 		return;
-	f->bytes_sent = less(ops->bytes_acked, (info->direction == DIR_EGRESS) + fin_acked(ops->args[0]));
+	f->bytes_sent = less(ops->bytes_acked, (c->direction == DIR_EGRESS) + fin_acked(ops->args[0]));
 	f->bytes_received = less(ops->bytes_received, fin_received(sk));
-	f->duration_ns = f->header.time_ns - info->latest;
+	f->duration_ns = f->header.time_ns - c->latest;
 	f->rtt_us = ops->srtt_us >> 3;
 	f->retransmits = ops->total_retrans;
 	event_submit(f);
+}
+
+/* Of this host's making, but connect() was not met: an MPTCP subflow, or older than the hooks. */
+static __always_inline void on_unmet(struct bpf_sock_ops *ops, struct bpf_sock *sk, __u64 cookie, const struct ends *e)
+{
+	struct connection c = {.netns = bpf_get_netns_cookie(ops), .direction = DIR_EGRESS};
+	struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
+
+	if (kernel_sk)
+		c.local_id = sock_cgroup_identity(kernel_sk);
+	established(FLOW_CONNECT, &c, e);
+	keep(sk, cookie, &c);
+}
+
+static __always_inline struct connection *connection_of(struct bpf_sock *sk, __u64 cookie)
+{
+	struct connection *c = bpf_map_lookup_elem(&connection, &cookie);
+	struct sk_info *info;
+
+	if (c)
+		return c;
+	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	return info ? &info->c : NULL;
 }
 
 SEC("sockops")
 int on_sockops(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
+	struct connection *c;
 	struct sk_info *info;
 	struct ends e;
+	__u64 cookie;
 
 	switch (ops->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
@@ -223,29 +289,37 @@ int on_sockops(struct bpf_sock_ops *ops)
 	}
 	if (!sk)
 		return 1;
-	info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!info)
-		return 1;
-	if (!info->netns)
-		info->netns = bpf_get_netns_cookie(ops);
 	ends_of(ops, &e);
-	switch (ops->op) {
-	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+	if (ops->op == BPF_SOCK_OPS_TCP_LISTEN_CB || (ops->op == BPF_SOCK_OPS_STATE_CB && ops->args[0] == TCP_LISTEN)) {
+		info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!info)
+			return 1;
+		if (ops->op == BPF_SOCK_OPS_STATE_CB) {
+			local_remove(info, IPPROTO_TCP);
+			return 1;
+		}
+		if (!info->c.netns)
+			info->c.netns = bpf_get_netns_cookie(ops);
 		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		on_listen(ops, info, &e);
-		break;
-	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		if (info->direction != DIR_EGRESS) /* MPTCP subflow: no connect() of its own */
-			info->direction = DIR_EGRESS;
-		established(FLOW_CONNECT, info, &e);
-		break;
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-		on_accept(info, &e);
-		break;
-	case BPF_SOCK_OPS_STATE_CB:
-		on_state(ops, sk, info, &e);
-		break;
+		return 1;
 	}
+	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		on_accept(ops, sk, &e);
+		return 1;
+	}
+	cookie = bpf_get_socket_cookie(ops);
+	c = connection_of(sk, cookie);
+	if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+		if (c && c->direction == DIR_EGRESS)
+			established(FLOW_CONNECT, c, &e);
+		else
+			on_unmet(ops, sk, cookie, &e);
+		return 1;
+	}
+	if (c)
+		on_close(ops, sk, c, &e);
+	bpf_map_delete_elem(&connection, &cookie);
 	return 1;
 }

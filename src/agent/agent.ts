@@ -2,11 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Snapshot } from '../api/agent-stream.ts';
 import { isLocalIdentity } from '../core/identity.ts';
+import { acceptedPeer } from '../datapath/accepted-peer.ts';
 import { readCounters } from '../datapath/counters.ts';
 import { readEvents } from '../datapath/events.ts';
 import { Kernel } from '../datapath/kernel.ts';
 import { createBootClock } from './boot-clock.ts';
 import { CgroupTree } from './cgroup-tree.ts';
+import { Containers } from './containers.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
 import { Enforcement } from './enforcement.ts';
 import { toFlow } from './flow.ts';
@@ -86,6 +88,19 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     `kernel: ${kernel.attached().length} hooks at ${options.cgroupRoot}, ${kernel.resumed ? 'taken over from an earlier run' : 'attached'}, revision ${held.revision}`,
   );
 
+  const containers = new Containers(
+    options.containerSockets,
+    () => {
+      try {
+        enforcement.refreshContainers();
+      } catch (error) {
+        log(`containers: ${(error as Error).message}`);
+      }
+      reporter.soon();
+    },
+    log,
+  );
+  enforcement.containers = () => containers.list();
   const client = new ServerClient(options.server);
   const processes = new ProcessTable(users, (id) => tree.path(id));
   const flowLog = new FlowLog();
@@ -229,11 +244,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     enforcement,
     isWorkload: (fd, pid) =>
       pid === undefined
-        ? isWorkloadIdentity(kernel.maps.sk_info.get(fd)?.remote_id ?? 0)
+        ? isWorkloadIdentity(acceptedPeer(kernel.maps, fd))
         : (kernel.maps.proc.get(pid)?.identity ?? 0) !== 0,
     close: async () => {
       clearInterval(look);
       stopWatch();
+      containers.stop();
       reporter.stop();
       queue.stop();
       enforcement.stop();

@@ -35,7 +35,7 @@ const SHOWN_MAPS = [
   'cgroup_match',
   'listen_match',
   'conversation',
-  'syn',
+  'connection',
 ] as const;
 
 export interface ReportSources {

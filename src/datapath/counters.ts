@@ -16,7 +16,8 @@ export type CounterName =
   | 'revoked'
   | 'revokeFailed'
   | 'backfilled'
-  | 'kernelThread';
+  | 'kernelThread'
+  | 'connectionFull';
 
 const NAMES: Readonly<Record<CounterName, number>> = {
   eventLost: Counter.COUNT_EVENT_LOST,
@@ -34,6 +35,7 @@ const NAMES: Readonly<Record<CounterName, number>> = {
   revokeFailed: Counter.COUNT_REVOKE_FAILED,
   backfilled: Counter.COUNT_BACKFILLED,
   kernelThread: Counter.COUNT_KTHREAD,
+  connectionFull: Counter.COUNT_CONNECTION_FULL,
 };
 
 /** Sums over all CPUs since the maps were made. */

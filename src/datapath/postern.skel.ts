@@ -19,6 +19,7 @@ export const Counter = {
   COUNT_EVENT: 12,
   COUNT_BACKFILLED: 13,
   COUNT_KTHREAD: 14,
+  COUNT_CONNECTION_FULL: 15,
   COUNT_MAX: 16,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
@@ -428,8 +429,8 @@ export const revokedCodec: Codec<Revoked> = {
   },
 };
 
-/** struct sk_info, 80 bytes */
-export interface SkInfo {
+/** struct connection, 48 bytes */
+export interface Connection {
   local_id: number;
   remote_id: number;
   rule: number;
@@ -438,17 +439,15 @@ export interface SkInfo {
   peer_tgid: number;
   netns: number;
   latest: number;
-  peer: Uint8Array;
-  bound: Uint8Array;
-  peer_port: number;
   port: number;
   direction: number;
   flags: number;
   origin: number;
-  pad: number;
+  round: number;
+  pad: Uint8Array;
 }
-export const skInfoCodec: Codec<SkInfo> = {
-  size: 80,
+export const connectionCodec: Codec<Connection> = {
+  size: 48,
   decode(view, offset) {
     return {
       local_id: view.getUint32(offset, true),
@@ -459,14 +458,12 @@ export const skInfoCodec: Codec<SkInfo> = {
       peer_tgid: view.getUint32(offset + 20, true),
       netns: getU64(view, offset + 24),
       latest: getU64(view, offset + 32),
-      peer: getBytes(view, offset + 40, 16),
-      bound: getBytes(view, offset + 56, 16),
-      peer_port: view.getUint16(offset + 72, true),
-      port: view.getUint16(offset + 74, true),
-      direction: view.getUint8(offset + 76),
-      flags: view.getUint8(offset + 77),
-      origin: view.getUint8(offset + 78),
-      pad: view.getUint8(offset + 79),
+      port: view.getUint16(offset + 40, true),
+      direction: view.getUint8(offset + 42),
+      flags: view.getUint8(offset + 43),
+      origin: view.getUint8(offset + 44),
+      round: view.getUint8(offset + 45),
+      pad: getBytes(view, offset + 46, 2),
     };
   },
   encode(view, offset, value) {
@@ -478,14 +475,40 @@ export const skInfoCodec: Codec<SkInfo> = {
     view.setUint32(offset + 20, value.peer_tgid, true);
     setU64(view, offset + 24, value.netns);
     setU64(view, offset + 32, value.latest);
-    setBytes(view, offset + 40, 16, value.peer);
-    setBytes(view, offset + 56, 16, value.bound);
-    view.setUint16(offset + 72, value.peer_port, true);
-    view.setUint16(offset + 74, value.port, true);
-    view.setUint8(offset + 76, value.direction);
-    view.setUint8(offset + 77, value.flags);
-    view.setUint8(offset + 78, value.origin);
-    view.setUint8(offset + 79, value.pad);
+    view.setUint16(offset + 40, value.port, true);
+    view.setUint8(offset + 42, value.direction);
+    view.setUint8(offset + 43, value.flags);
+    view.setUint8(offset + 44, value.origin);
+    view.setUint8(offset + 45, value.round);
+    setBytes(view, offset + 46, 2, value.pad);
+  },
+};
+
+/** struct sk_info, 88 bytes */
+export interface SkInfo {
+  c: Connection;
+  peer: Uint8Array;
+  bound: Uint8Array;
+  peer_port: number;
+  pad: Uint8Array;
+}
+export const skInfoCodec: Codec<SkInfo> = {
+  size: 88,
+  decode(view, offset) {
+    return {
+      c: connectionCodec.decode(view, offset),
+      peer: getBytes(view, offset + 48, 16),
+      bound: getBytes(view, offset + 64, 16),
+      peer_port: view.getUint16(offset + 80, true),
+      pad: getBytes(view, offset + 82, 6),
+    };
+  },
+  encode(view, offset, value) {
+    connectionCodec.encode(view, offset, value.c);
+    setBytes(view, offset + 48, 16, value.peer);
+    setBytes(view, offset + 64, 16, value.bound);
+    view.setUint16(offset + 80, value.peer_port, true);
+    setBytes(view, offset + 82, 6, value.pad);
   },
 };
 
@@ -1224,17 +1247,25 @@ export const convValCodec: Codec<ConvVal> = {
   },
 };
 
-/** struct syn_key, 48 bytes */
-export interface SynKey {
+/** struct handshake, 72 bytes */
+export interface Handshake {
   netns: number;
   saddr: Uint8Array;
   daddr: Uint8Array;
   sport: number;
   dport: number;
-  pad: number;
+  local_id: number;
+  remote_id: number;
+  rule: number;
+  gen: number;
+  tgid: number;
+  peer_tgid: number;
+  flags: number;
+  origin: number;
+  pad: Uint8Array;
 }
-export const synKeyCodec: Codec<SynKey> = {
-  size: 48,
+export const handshakeCodec: Codec<Handshake> = {
+  size: 72,
   decode(view, offset) {
     return {
       netns: getU64(view, offset),
@@ -1242,7 +1273,15 @@ export const synKeyCodec: Codec<SynKey> = {
       daddr: getBytes(view, offset + 24, 16),
       sport: view.getUint16(offset + 40, true),
       dport: view.getUint16(offset + 42, true),
-      pad: view.getUint32(offset + 44, true),
+      local_id: view.getUint32(offset + 44, true),
+      remote_id: view.getUint32(offset + 48, true),
+      rule: view.getUint32(offset + 52, true),
+      gen: view.getUint32(offset + 56, true),
+      tgid: view.getUint32(offset + 60, true),
+      peer_tgid: view.getUint32(offset + 64, true),
+      flags: view.getUint8(offset + 68),
+      origin: view.getUint8(offset + 69),
+      pad: getBytes(view, offset + 70, 2),
     };
   },
   encode(view, offset, value) {
@@ -1251,35 +1290,15 @@ export const synKeyCodec: Codec<SynKey> = {
     setBytes(view, offset + 24, 16, value.daddr);
     view.setUint16(offset + 40, value.sport, true);
     view.setUint16(offset + 42, value.dport, true);
-    view.setUint32(offset + 44, value.pad, true);
-  },
-};
-
-/** struct syn_val, 20 bytes */
-export interface SynVal {
-  remote_id: number;
-  rule: number;
-  gen: number;
-  peer_tgid: number;
-  flags: number;
-}
-export const synValCodec: Codec<SynVal> = {
-  size: 20,
-  decode(view, offset) {
-    return {
-      remote_id: view.getUint32(offset, true),
-      rule: view.getUint32(offset + 4, true),
-      gen: view.getUint32(offset + 8, true),
-      peer_tgid: view.getUint32(offset + 12, true),
-      flags: view.getUint32(offset + 16, true),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.remote_id, true);
-    view.setUint32(offset + 4, value.rule, true);
-    view.setUint32(offset + 8, value.gen, true);
-    view.setUint32(offset + 12, value.peer_tgid, true);
-    view.setUint32(offset + 16, value.flags, true);
+    view.setUint32(offset + 44, value.local_id, true);
+    view.setUint32(offset + 48, value.remote_id, true);
+    view.setUint32(offset + 52, value.rule, true);
+    view.setUint32(offset + 56, value.gen, true);
+    view.setUint32(offset + 60, value.tgid, true);
+    view.setUint32(offset + 64, value.peer_tgid, true);
+    view.setUint8(offset + 68, value.flags);
+    view.setUint8(offset + 69, value.origin);
+    setBytes(view, offset + 70, 2, value.pad);
   },
 };
 
@@ -1328,6 +1347,7 @@ export const scratchCodec: Codec<Scratch> = {
 
 /** Codecs by map, for BpfObject.open({ codecs }) and BpfMap.openPinned(). */
 export const maps = {
+  connection: { key: u64Codec, value: connectionCodec },
   sk_info: { key: s32Codec, value: skInfoCodec },
   proc: { key: u32Codec, value: procCodec },
   cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
@@ -1347,7 +1367,7 @@ export const maps = {
   cgroup_pattern: { key: u32Codec, value: cgroupPatternCodec },
   listen_match: { key: listenKeyCodec, value: listenValCodec },
   conversation: { key: convKeyCodec, value: convValCodec },
-  syn: { key: synKeyCodec, value: synValCodec },
+  handshake: { key: u32Codec, value: handshakeCodec },
   counters: { key: u32Codec, value: u64Codec },
   scratch: { key: u32Codec, value: scratchCodec },
 } as const;
@@ -1388,7 +1408,8 @@ export const sizes = {
   listen_event: 56,
   verdict_probe: 40,
   revoked: 36,
-  sk_info: 80,
+  connection: 48,
+  sk_info: 88,
   proc: 32,
   cgroup_label: 56,
   config: 88,
@@ -1416,8 +1437,7 @@ export const sizes = {
   listen_val: 16,
   conv_key: 32,
   conv_val: 16,
-  syn_key: 48,
-  syn_val: 20,
+  handshake: 72,
   scratch: 2640,
 } as const;
 
@@ -1427,6 +1447,7 @@ export const bigint: readonly string[] = ['config.hash_key', 'exe_key.hash', 'cl
 /** For BpfObject.open<ObjectTypes>(). */
 export interface ObjectTypes {
   maps: {
+    connection: [number, Connection];
     sk_info: [number, SkInfo];
     proc: [number, Proc];
     cgroup_label: [number, CgroupLabel];
@@ -1446,7 +1467,7 @@ export interface ObjectTypes {
     cgroup_pattern: [number, CgroupPattern];
     listen_match: [ListenKey, ListenVal];
     conversation: [ConvKey, ConvVal];
-    syn: [SynKey, SynVal];
+    handshake: [number, Handshake];
     events: [undefined, undefined];
     counters: [number, number];
     scratch: [number, Scratch];

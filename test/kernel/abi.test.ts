@@ -40,7 +40,8 @@ test('sizes that maps pinned by an earlier version rely on', () => {
     local_key: 32,
     conv_key: 32,
     proc: 32,
-    sk_info: 80,
+    sk_info: 88,
+    connection: 48,
   };
   for (const [name, size] of Object.entries(expected)) assert.is((sizes as Record<string, number>)[name], size, name);
 });

@@ -7,7 +7,7 @@ import koffi from 'koffi';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addressBytes } from '../src/net/address.ts';
-import { inetDiag, inetDiagUid, sdNotify, sockDestroy, unixPeerCred } from '../src/net/index.ts';
+import { inetDiag, inetDiagUid, sdNotify, sockDestroy, socketCookie, unixPeerCred } from '../src/net/index.ts';
 
 const fdOf = (socket: Socket | Server): number => (socket as unknown as { _handle: { fd: number } })._handle.fd;
 const uid = process.getuid?.();
@@ -121,6 +121,13 @@ test('tells systemd, at a path and in the abstract namespace', () => {
   }
   rmSync(directory, { recursive: true });
 });
+test('a cookie is one socket', () =>
+  pair('127.0.0.1', (client, peer) => {
+    assert.ok(socketCookie(fdOf(client)) > 0);
+    assert.is(socketCookie(fdOf(client)), socketCookie(fdOf(client)));
+    assert.is.not(socketCookie(fdOf(client)), socketCookie(fdOf(peer)));
+    assert.throws(() => socketCookie(-1), /read cookie of socket fd -1: EBADF/);
+  }));
 test('without systemd nothing is sent', () => {
   assert.is(sdNotify('READY=1', ''), false);
   assert.throws(() => sdNotify('READY=1', '/nonexistent/notify'), /notify systemd at "\/nonexistent\/notify": ENOENT/);

@@ -6,3 +6,4 @@ export { unixPeerCred } from './peer-cred.ts';
 export { sdNotify } from './sd-notify.ts';
 export type { SocketAddresses, SocketOwner } from './sock-diag.ts';
 export { inetDiag, inetDiagUid, sockDestroy } from './sock-diag.ts';
+export { socketCookie } from './socket-cookie.ts';
