@@ -109,6 +109,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       hostName: settings.hostName ?? hostname(),
       hostLabels: settings.hostLabels,
       gateways: settings.gateways,
+      containerSockets: settings.containerSockets,
       enablePolicy: settings.enablePolicy,
       object: OBJECT,
       version: VERSION,

@@ -1,6 +1,7 @@
 import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import { selectsHost } from '../core/host-selector.ts';
 import type { IdentityId } from '../core/identity.ts';
+import type { Container } from '../core/match-place.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import { compileMatch } from '../core/match-program.ts';
 import { addressIdentities } from '../core/workload-addresses.ts';
@@ -31,6 +32,8 @@ const SETTLE_MS = 50;
  */
 export class Enforcement {
   readonly rules = new RuleTable();
+  /** What runs in containers now; undefined = nobody can tell. */
+  containers: () => readonly Container[] | undefined = () => undefined;
   readonly #kernel: Kernel;
   readonly #labels: Labels;
   readonly #netns: NetworkNamespaces;
@@ -105,6 +108,12 @@ export class Enforcement {
     }, SETTLE_MS);
   }
 
+  /** A container came or went. */
+  refreshContainers(): void {
+    const isNamed = ({ match }: { match: readonly object[] }) => match.some((clause) => 'container' in clause);
+    if ([...this.#applied.workloads.values()].some(isNamed)) this.refreshMatches();
+  }
+
   /** User names, files behind globs: looked at again without a new revision. */
   refreshMatches(): void {
     const program = this.#program(this.#applied);
@@ -128,7 +137,7 @@ export class Enforcement {
   #program(state: DesiredState): MatchProgram {
     const here = [...state.workloads.values()].filter(({ hosts }) => selectsHost(hosts, this.#hostLabels));
     const workloads = here as RegisteredWorkload[];
-    return compileMatch(workloads, loadMatchFacts(workloads, this.#users, this.#sockets));
+    return compileMatch(workloads, loadMatchFacts(workloads, this.#users, this.#sockets, this.containers()));
   }
 
   #policy(state: DesiredState, revision: number): void {

@@ -1,6 +1,7 @@
 import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Glob, type GlobToken, globLiteral, globMatches, toGlob } from '../core/glob.ts';
+import type { Container } from '../core/match-place.ts';
 import type { MatchFacts } from '../core/match-program.ts';
 import type { MatchClause } from '../core/workload.ts';
 import type { SocketUnitFiles } from './socket-units.ts';
@@ -14,6 +15,7 @@ export function loadMatchFacts(
   workloads: readonly { readonly match: readonly MatchClause[] }[],
   users: UserNames,
   sockets: SocketUnitFiles,
+  containers: readonly Container[] | undefined = undefined,
 ): MatchFacts {
   const uids = new Map<string, number>();
   const paths = new Map<string, readonly string[]>();
@@ -32,7 +34,10 @@ export function loadMatchFacts(
       if (literal !== undefined && [literal, ...found].some(isReplaceable)) untrusted.add(literal);
     }
   }
-  return { uids, paths, untrusted, socketServices: sockets.read() };
+  return {
+    ...{ uids, paths, untrusted, socketServices: sockets.read() },
+    ...(containers === undefined ? {} : { containers }),
+  };
 }
 
 /**

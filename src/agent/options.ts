@@ -16,6 +16,8 @@ export interface AgentOptions {
   readonly hostLabels: Readonly<Record<string, string>>;
   /** Who starts programs on somebody's behalf; DEFAULT_GATEWAYS with the operator's changes. */
   readonly gateways: Gateways;
+  /** Where Docker and Podman answer; those that are not there are looked for again. */
+  readonly containerSockets: readonly string[];
   /** Whom default deny meets: `default` whom a policy selects, `always` every workload, `never` nobody, and no rule is in force. */
   readonly enablePolicy?: 'default' | 'always' | 'never';
   /** The compiled BPF object. */

@@ -29,6 +29,7 @@ export interface Settings {
   readonly hostName?: string;
   readonly hostLabels: Readonly<Record<string, string>>;
   readonly gateways: Gateways;
+  readonly containerSockets: readonly string[];
   readonly enablePolicy: 'default' | 'always' | 'never';
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
@@ -93,6 +94,13 @@ const ENABLE_POLICY: Flag = {
   env: 'POSTERN_ENABLE_POLICY',
   default: 'default',
 };
+const CONTAINER_SOCKETS: Flag = {
+  name: 'container-sockets',
+  value: 'PATH,...',
+  summary: 'where Docker and Podman answer',
+  env: 'POSTERN_CONTAINER_SOCKETS',
+  default: '/run/docker.sock,/run/podman/podman.sock',
+};
 const DATABASE_URL: Flag = {
   name: 'database-url',
   value: 'URL',
@@ -123,6 +131,7 @@ export const AGENT_FLAGS: readonly Flag[] = [
   HOST_NAME,
   HOST_LABELS,
   GATEWAYS,
+  CONTAINER_SOCKETS,
   ENABLE_POLICY,
 ];
 export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
@@ -147,6 +156,7 @@ function toSettings(call: Call): Settings {
     hostLabels: toPairs((maybe('host-labels') ?? '').split(',').filter(Boolean), '--host-labels'),
     gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
     enablePolicy: read('enable-policy', 'default') as Settings['enablePolicy'],
+    containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
     databaseUrl: maybe('database-url'),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,

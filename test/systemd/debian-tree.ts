@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const CACHE = process.env['POSTERN_TEST_CACHE'] ?? '/var/cache/postern-test';
-const TREE = join(CACHE, 'debian-bookworm-1');
 const PACKAGES = [
   ...['systemd', 'libpam-systemd', 'dbus', 'openssh-server', 'openssh-client', 'sudo', 'cron', 'nginx-light'],
   ...['python3', 'supervisor', 'procps', 'iproute2'],
@@ -14,22 +13,26 @@ const PACKAGES = [
  * afterwards. It lies on the host's root file system, so that in its mount namespace /usr/sbin/sshd is the path of an
  * executable as on any host. `missing`: why there is none here.
  */
-export function debianTree(): { path: string } | { missing: string } {
+export function debianTree(
+  name = 'debian-bookworm-1',
+  packages: readonly string[] = PACKAGES,
+): { path: string } | { missing: string } {
+  const tree = join(CACHE, name);
   mkdirSync(CACHE, { recursive: true });
   if (statSync(CACHE).dev !== statSync('/').dev)
     return { missing: `package: debootstrap: ${CACHE} is not on the root file system; set POSTERN_TEST_CACHE` };
-  const missing = existsSync(TREE) ? undefined : build();
+  const missing = existsSync(tree) ? undefined : build(tree, packages);
   if (missing !== undefined) return { missing: `package: debootstrap: ${missing}` };
-  return { path: TREE };
+  return { path: tree };
 }
 
-function build(): string | undefined {
+function build(tree: string, packages: readonly string[]): string | undefined {
   if (spawnSync('debootstrap', ['--version']).error !== undefined)
     spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'debootstrap'], { timeout: 120_000 });
-  const partial = `${TREE}.${process.pid}`;
+  const partial = `${tree}.${process.pid}`;
   // In namespaces of its own: what it mounts and starts ends with it, also when it runs out of time.
   const alone = ['--mount', '--pid', '--fork', '--kill-child'];
-  const words = ['debootstrap', '--variant=minbase', `--include=${PACKAGES.join(',')}`, 'bookworm', partial];
+  const words = ['debootstrap', '--variant=minbase', `--include=${packages.join(',')}`, 'bookworm', partial];
   const env = { ...process.env, DPKG_FORCE: 'unsafe-io' };
   const made = spawnSync('unshare', [...alone, ...words], { encoding: 'utf8', timeout: 240_000, env });
   if (made.error !== undefined || made.status !== 0) {
@@ -37,8 +40,8 @@ function build(): string | undefined {
     return made.error?.message ?? made.stdout.trimEnd().split('\n').at(-1) ?? `exit ${made.status}`;
   }
   // what the first boot would otherwise do each time
-  execFileSync('chroot', [partial, 'systemd-machine-id-setup']);
+  if (packages.includes('systemd')) execFileSync('chroot', [partial, 'systemd-machine-id-setup']);
   execFileSync('chroot', [partial, 'apt-get', 'clean']);
-  renameSync(partial, TREE);
+  renameSync(partial, tree);
   return undefined;
 }
