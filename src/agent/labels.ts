@@ -13,7 +13,15 @@ import type { CgroupTree } from './cgroup-tree.ts';
 import type { LabelledProcess } from './endpoint.ts';
 import { depthOf, type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
 import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
-import { inheritedNow, isWithin, type Remembering, remembered, toTreeProcess } from './remembered.ts';
+import {
+  type ClauseOf,
+  inheritedNow,
+  isHomeless,
+  isWithin,
+  type Remembering,
+  remembered,
+  toTreeProcess,
+} from './remembered.ts';
 import { type Pin, RunPins } from './run-pin.ts';
 import type { UserNames } from './user-names.ts';
 
@@ -39,6 +47,7 @@ export class Labels {
   readonly #tree: CgroupTree;
   readonly #users: UserNames;
   readonly #applier: MatchApplier;
+  readonly #clauseOf: ClauseOf = (_, { clause }) => this.#applier.clauseOf(clause);
   readonly #scope: string;
   readonly #gateways: Gateways;
   readonly #entries: EntryContext;
@@ -87,22 +96,25 @@ export class Labels {
 
   /** Tables, then everything that is there. */
   apply(program: MatchProgram): void {
-    const before = (number: number): ProgramClause | undefined => known.get(number);
-    const known = new Map<number, ProgramClause>();
-    for (const [, { clause }] of this.#kernel.maps.proc.entriesBatch()) {
-      const old = this.#applier.clauseOf(clause);
-      if (old !== undefined) known.set(clause, old);
-    }
+    const held = new Map(this.#kernel.maps.proc.entriesBatch());
+    const clauses = this.#applier.clauses;
     this.install(program);
-    this.relabel(before);
+    this.relabel((pid, entry) => {
+      const before = clauses[entry.clause - 1];
+      const then = held.get(pid);
+      if (then !== undefined && sameEntry(then, entry)) return before;
+      // Written since, before or after the flip.
+      const now = this.#applier.clauseOf(entry.clause);
+      return [now, before].find((one) => one?.identity === entry.identity && one.rank === entry.rank);
+    });
   }
 
-  /** Cgroups, processes and sockets by the installed program. `before` = the clause behind a number that the kernel holds. */
-  relabel(before: (number: number) => ProgramClause | undefined = (number) => this.#applier.clauseOf(number)): void {
+  /** Cgroups, processes and sockets by the installed program. */
+  relabel(clauseOf: ClauseOf = this.#clauseOf): void {
     this.pins.refresh();
     this.#labelCgroups();
     // A child that was forked while the first round read is seen by the second; usually nothing is left to do.
-    for (let round = 0; round < 3; round++) if (!this.#labelProcesses(before)) break;
+    for (let round = 0; round < 3; round++) if (!this.#labelProcesses(clauseOf)) break;
     this.labelSockets();
   }
 
@@ -137,11 +149,13 @@ export class Labels {
     if (process === undefined || !this.#inScope(process)) return false;
     const old = this.#kernel.maps.proc.get(pid);
     if (old !== undefined && isSettled(old)) return false;
-    const by = this.#remembering((number) => this.#applier.clauseOf(number));
-    const inherited = old?.origin === LabelOrigin.ORIGIN_INHERITED ? inheritedNow(old, by) : undefined;
+    const by = this.#remembering(this.#clauseOf);
+    const seen = remembered(process, old, by);
+    const isInherited = old?.origin === LabelOrigin.ORIGIN_INHERITED || isHomeless(old, seen);
+    const inherited = isInherited ? inheritedNow(pid, old!, by) : undefined;
     const facts = {
       ...toFacts(process),
-      ...remembered(process, old, by),
+      ...seen,
       listening,
       ...(inherited === undefined ? {} : { inherited }),
     };
@@ -217,10 +231,10 @@ export class Labels {
   }
 
   /** Returns whether a label changed. */
-  #labelProcesses(before: (number: number) => ProgramClause | undefined): boolean {
+  #labelProcesses(clauseOf: ClauseOf): boolean {
     const processes = scanProcesses(this.#users, '/proc', this.#needsEnv).filter((process) => this.#inScope(process));
     const alive = new Map(processes.map((process) => [process.pid, process]));
-    const by = this.#remembering(before);
+    const by = this.#remembering(clauseOf);
     const tree = processes.map((process) =>
       toTreeProcess(process, this.#kernel.maps.proc.get(process.pid), (pid) => alive.has(pid), by),
     );
@@ -270,8 +284,9 @@ export class Labels {
     return true;
   }
 
-  #remembering(before: (number: number) => ProgramClause | undefined): Remembering {
-    return { program: this.#program, before, cgroupPath: (id) => this.#tree.path(id) };
+  #remembering(clauseOf: ClauseOf): Remembering {
+    const tree = this.#tree;
+    return { program: this.#program, clauseOf, cgroupPath: (id) => tree.path(id), cgroupId: (path) => tree.id(path) };
   }
 
   #read(pid: number): HostProcess | undefined {

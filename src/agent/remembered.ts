@@ -1,3 +1,4 @@
+import { cgroupChain } from '../core/match-clause.ts';
 import type { InheritedLabel } from '../core/match-decide.ts';
 import { clauseNow, type MatchProgram, type ProgramClause } from '../core/match-program.ts';
 import type { TreeProcess } from '../core/match-tree.ts';
@@ -7,10 +8,13 @@ import { type HostProcess, toFacts } from './process-scan.ts';
 /** What is needed to read an entry of `proc` by the program of now. */
 export interface Remembering {
   readonly program: MatchProgram;
-  /** The clause behind a number that the kernel holds, in the program that gave the number. */
-  readonly before: (number: number) => ProgramClause | undefined;
+  readonly clauseOf: ClauseOf;
   readonly cgroupPath: (id: number) => string | undefined;
+  readonly cgroupId: (path: string) => number | undefined;
 }
+
+/** The clause that names a process, from the kernel's entry: its number is that of the program that was there then. */
+export type ClauseOf = (pid: number, entry: Proc) => ProgramClause | undefined;
 
 /** What is seen of a process, and what only the kernel remembers of it. */
 export function toTreeProcess(
@@ -19,15 +23,16 @@ export function toTreeProcess(
   isAlive: (pid: number) => boolean,
   by: Remembering,
 ): TreeProcess {
+  const seen = remembered(process, old, by);
   // Whoever handed the label on is gone, or was an earlier program, or the cgroup that gave it is gone.
   const isKept =
     (old?.origin === LabelOrigin.ORIGIN_INHERITED && (old.gained_by === process.pid || !isAlive(old.gained_by))) ||
-    (old?.origin === LabelOrigin.ORIGIN_CGROUP && by.cgroupPath(old.cgroup) === undefined);
-  const inherited = isKept ? inheritedNow(old!, by) : undefined;
+    isHomeless(old, seen);
+  const inherited = isKept ? inheritedNow(process.pid, old!, by) : undefined;
   const isByCgroup = old !== undefined && old.identity !== 0 && old.origin === LabelOrigin.ORIGIN_CGROUP;
   return {
     ...toFacts(process),
-    ...remembered(process, old, by),
+    ...seen,
     ...(inherited === undefined ? {} : { kept: { ...inherited, gainedBy: old!.gained_by } }),
     ...(isByCgroup ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
   };
@@ -39,13 +44,20 @@ export function remembered(
   old: Proc | undefined,
   by: Remembering,
 ): { metAtExec?: number; cgroup?: string; refuses?: string } {
-  return old === undefined ? {} : { ...metAtExec(old, by), ...leftBehind(process, old, by), ...refused(old, by) };
+  return old === undefined
+    ? {}
+    : { ...metAtExec(process.pid, old, by), ...leftBehind(process, old, by), ...refused(old, by) };
 }
 
 /** The same claim in the program of now, as a label that was handed on. */
-export function inheritedNow(old: Proc, by: Remembering): InheritedLabel | undefined {
-  const now = ofNow(old, by);
+export function inheritedNow(pid: number, old: Proc, by: Remembering): InheritedLabel | undefined {
+  const now = ofNow(pid, old, by);
   return now && { rank: now.rank, gainedIn: by.cgroupPath(old.cgroup) ?? GONE, origin: 'exec' };
+}
+
+/** Its label came from a cgroup that is gone. */
+export function isHomeless(old: Proc | undefined, seen: { readonly cgroup?: string }): boolean {
+  return old?.origin === LabelOrigin.ORIGIN_CGROUP && seen.cgroup === GONE;
 }
 
 export function isWithin(cgroup: string, top: string): boolean {
@@ -57,8 +69,8 @@ export function isWithin(cgroup: string, top: string): boolean {
 const GONE = '\0';
 
 /** What the kernel saw at the exec: argv may have been rewritten and the user dropped since. */
-function metAtExec(old: Proc, by: Remembering): { metAtExec?: number } {
-  const now = old.origin === LabelOrigin.ORIGIN_EXEC ? ofNow(old, by) : undefined;
+function metAtExec(pid: number, old: Proc, by: Remembering): { metAtExec?: number } {
+  const now = old.origin === LabelOrigin.ORIGIN_EXEC ? ofNow(pid, old, by) : undefined;
   return now === undefined ? {} : { metAtExec: now.rank };
 }
 
@@ -67,9 +79,17 @@ function metAtExec(old: Proc, by: Remembering): { metAtExec?: number } {
  * who may places it, the kernel decides anew): it counts as being there still.
  */
 function leftBehind(process: HostProcess, old: Proc, by: Remembering): { cgroup?: string } {
-  if (old.identity === 0 || ofNow(old, by) === undefined) return {};
-  const left = by.cgroupPath(old.cgroup);
-  return left !== undefined && isWithin(process.cgroup, left) ? {} : { cgroup: left ?? GONE };
+  if (old.identity === 0 || ofNow(process.pid, old, by) === undefined) return {};
+  return isBelow(process.cgroup, old.cgroup, by) ? {} : { cgroup: by.cgroupPath(old.cgroup) ?? GONE };
+}
+
+/** By number where the path is not known (yet), or was cut. */
+function isBelow(cgroup: string, id: number, by: Remembering): boolean {
+  const path = by.cgroupPath(id);
+  return (
+    (path !== undefined && isWithin(cgroup, path)) ||
+    ['', ...cgroupChain(cgroup)].some((one) => by.cgroupId(one) === id)
+  );
 }
 
 /** Of a job: the cgroup whose label is not its own. */
@@ -78,7 +98,7 @@ function refused(old: Proc, by: Remembering): { refuses?: string } {
   return refuses === undefined ? {} : { refuses };
 }
 
-function ofNow(old: Proc, by: Remembering): ProgramClause | undefined {
-  const clause = by.before(old.clause);
+function ofNow(pid: number, old: Proc, by: Remembering): ProgramClause | undefined {
+  const clause = by.clauseOf(pid, old);
   return clause && clauseNow(by.program, clause);
 }

@@ -16,6 +16,11 @@ export class MatchApplier {
     this.#maps = maps;
   }
 
+  /** By the kernel's clause number less one. */
+  get clauses(): readonly ProgramClause[] {
+    return this.#records;
+  }
+
   /** The clause behind a kernel's clause number (0 = none). */
   clauseOf(number: number): ProgramClause | undefined {
     return this.#records[number - 1];
