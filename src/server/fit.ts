@@ -3,12 +3,24 @@
  * runs; it is kept, so that one changed rule costs what one rule costs.
  */
 
-import { capacityProblems } from '../core/capacity.ts';
-import { PolicyCompiler } from '../core/compile.ts';
-import { EntryCount } from './entry-count.ts';
+import { type Capacity, capacityProblems } from '../core/capacity.ts';
+import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
+import type { IdentityId } from '../core/identity.ts';
+import { EntryCount, type EntryDifference } from './entry-count.ts';
 import { ProblemError } from './problem-error.ts';
 import type { State } from './state.ts';
 import { PrefixNumbers, toWorld } from './world.ts';
+
+/** What a state compiles to, beside what was held before. */
+export interface Fitted {
+  readonly changed: readonly number[];
+  /** Policy of an identity before and after; undefined = nothing is enforced. */
+  before(identity: number): CompiledIdentity | undefined;
+  after(identity: number): CompiledIdentity | undefined;
+  prefixOf(identity: number): string | undefined;
+  readonly entries: EntryDifference;
+  readonly needed: Capacity;
+}
 
 export class FitCheck {
   readonly #compiler = new PolicyCompiler();
@@ -16,9 +28,10 @@ export class FitCheck {
   readonly #numbers = new PrefixNumbers();
   /** The state that the compiler holds. */
   #held: State | undefined;
+  #prefixes = 0;
 
-  /** Compiles `next`; throws a ProblemError when it does not fit. Returns how many identities it changes. */
-  check(next: State): number {
+  /** Compiles `next`; throws a ProblemError when it does not fit. What is returned holds until the next call. */
+  check(next: State): Fitted {
     return this.#update(next);
   }
 
@@ -33,17 +46,28 @@ export class FitCheck {
     }
   }
 
-  #update(state: State): number {
+  #update(state: State): Fitted {
     this.#held = undefined;
     const world = toWorld(state, this.#numbers);
     const changes = this.#compiler.update(world);
-    const changed = changes.size;
-    this.#count.update(changes);
+    const before = new Map([...changes.keys()].map((id) => [id as number, this.#count.get(id)]));
+    const { added, removed, changed } = this.#count.update(changes);
     this.#held = state;
     const owned = [...state.workloads.values()].reduce((sum, { spec }) => sum + (spec.addresses?.length ?? 0), 0);
-    const errors = capacityProblems({ ...this.#count.entries, cidr: world.cidrs.length + owned });
+    const needed = { ...this.#count.entries, cidr: world.cidrs.length + owned };
+    const prefixes = needed.cidr - this.#prefixes;
+    this.#prefixes = needed.cidr;
+    const errors = capacityProblems(needed);
     if (errors.length > 0)
       throw new ProblemError('does-not-fit', `Cannot accept it: ${errors[0]!.message}`, { errors });
-    return changed;
+    const after = (id: number) => this.#compiler.all().get(id as IdentityId);
+    return {
+      changed: [...before.keys()],
+      before: (id) => (before.has(id) ? before.get(id) : after(id)),
+      after,
+      prefixOf: (id) => world.cidrs.find((cidr) => cidr.id === id)?.prefix,
+      entries: { added: added + Math.max(0, prefixes), removed: removed + Math.max(0, -prefixes), changed },
+      needed,
+    };
   }
 }

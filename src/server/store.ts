@@ -3,10 +3,10 @@
  * the state before it, is checked to fit, and is published after it has committed: so revisions have no gaps, and every
  * reader sees them in order.
  */
-import type { Plan } from '../api/apply.ts';
 import { CHANGES_KEPT, pruneChanges, readRevisions } from './change-log.ts';
 import type { Database } from './database.ts';
 import type { Draft } from './draft.ts';
+import { type Effect, toEffect } from './effect.ts';
 import { FitCheck } from './fit.ts';
 import { expiredIdentities } from './identity-allocation.ts';
 import type { Log } from './log.ts';
@@ -25,7 +25,8 @@ export interface Written {
   /** The state that the answer describes: after the write, or after what a dry run would have written. */
   readonly state: State;
   readonly revision: number;
-  readonly plan?: Plan;
+  /** What a dry run found; hosts and endpoints are not known here. */
+  readonly effect?: Effect;
 }
 
 export type Listener = (revision: Revision, state: State) => void;
@@ -96,9 +97,13 @@ export class Store {
   async #rehearse(operations: readonly Operation[], { actor, precondition }: WriteOptions): Promise<Written> {
     const state = this.#state;
     const draft = this.#plan(operations, state, state.revision + 1, actor, precondition);
-    const identities = draft.changes.length === 0 ? 0 : this.#fit.check(draft.next);
     this.#fit.accept(state);
-    return { draft, state: draft.next, revision: state.revision, plan: { changes: draft.results, identities } };
+    const next = draft.next;
+    try {
+      return { draft, state: next, revision: state.revision, effect: toEffect(state, next, this.#fit.check(next)) };
+    } finally {
+      this.#fit.accept(state);
+    }
   }
 
   async #write(operations: readonly Operation[], { actor, precondition }: WriteOptions): Promise<Written> {

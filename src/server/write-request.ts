@@ -1,6 +1,8 @@
 /** What every writing route does around its operations: preconditions, dry run, and the answer. */
+import type { Plan } from '../api/apply.ts';
 import { answer } from './answer.ts';
 import type { ServerContext } from './context.ts';
+import { planOf } from './dry-run-plan.ts';
 import { etagOf, parseEtags } from './etag.ts';
 import type { Request } from './operation.ts';
 import type { Operation, Precondition } from './plan.ts';
@@ -12,19 +14,26 @@ export async function writeRequest(
   c: Request,
   context: ServerContext,
   operations: readonly Operation[],
-): Promise<Written> {
+): Promise<Answered> {
   const precondition = { ...preconditionOf(c), required: context.requireIfMatch };
-  return context.store.write(operations, {
+  const written = await context.store.write(operations, {
     actor: c.get('actor'),
     dryRun: booleanParameter(c, 'dryRun'),
     precondition,
   });
+  const plan = planOf(written, context.reports);
+  return plan === undefined ? written : { ...written, plan };
+}
+
+export interface Answered extends Written {
+  /** Of a dry run. */
+  readonly plan?: Plan;
 }
 
 /** 201 or 200 with the object as it is now; with `plan` when it was a dry run. */
 export function answerPut<C extends 'workloads' | 'policies' | 'namespaces'>(
   c: Request,
-  written: Written,
+  written: Answered,
   collection: C,
   key: string,
   toObject: (stored: StoredOf[C]) => { readonly meta: { readonly uid: string; readonly revision: number } },
@@ -36,7 +45,7 @@ export function answerPut<C extends 'workloads' | 'policies' | 'namespaces'>(
 }
 
 /** 204, or in a dry run 200 with the plan, which 204 has no room for. */
-export function answerDelete(c: Request, written: Written): Response {
+export function answerDelete(c: Request, written: Answered): Response {
   return written.plan === undefined ? new Response(null, { status: 204 }) : answer(c, { plan: written.plan });
 }
 
