@@ -108,6 +108,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       cgroupMount,
       hostName: settings.hostName ?? hostname(),
       hostLabels: settings.hostLabels,
+      workloadsDir: settings.workloadsDir,
       gateways: settings.gateways,
       containerSockets: settings.containerSockets,
       enablePolicy: settings.enablePolicy,

@@ -30,6 +30,7 @@ import { watchServer } from './server-watch.ts';
 import { readJson } from './state-file.ts';
 import { StateSaver } from './state-saver.ts';
 import { createUserNames } from './user-names.ts';
+import { WorkloadFiles } from './workload-files.ts';
 import { workloadsByIdentity } from './workload-names.ts';
 
 const STATE_FILE = 'agent-state.json';
@@ -61,13 +62,23 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const netns = new NetworkNamespaces(kernel);
   const enforcement = new Enforcement(kernel, labels, netns, users, options);
   const problems = new Map<string, string>();
+  const client = new ServerClient(options.server);
+  const hostPath = `/v1/agent/hosts/${encodeURIComponent(options.hostName)}`;
+  const files = new WorkloadFiles({
+    dir: options.workloadsDir,
+    stateDir: options.stateDir,
+    send: async (workloads) =>
+      JSON.parse(await client.send('PUT', `${hostPath}/workloads`, 'application/json', JSON.stringify({ workloads }))),
+    onChange: () => apply(wanted),
+    log,
+  });
 
   // what was wanted last, before anything new is heard
   const held = loadState(options, log);
   netns.refresh();
   kernel.setScope(scope === '' ? undefined : { cgroup: tree.id(scope)!, level: scope.split('/').length });
   try {
-    enforcement.prepare(held);
+    enforcement.prepare(files.mergedInto(held));
   } catch (error) {
     problems.set('policy', `revision ${held.revision} on disk cannot be applied: ${(error as Error).message}`);
     log(`${problems.get('policy')}; keeping what the kernel has`);
@@ -101,7 +112,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log,
   );
   enforcement.containers = () => containers.list();
-  const client = new ServerClient(options.server);
   const processes = new ProcessTable(users, (id) => tree.path(id));
   const flowLog = new FlowLog();
   const queue = new FlowQueue(client, options.hostName);
@@ -112,13 +122,16 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     enforcement,
     netns,
     users,
+    files: () => files.report(wanted),
     degraded: () => [...problems.values()],
   });
   const reporter = new Reporter(client, options.hostName, reports, log);
   const late = new LateClauses(labels);
 
-  let byIdentity = workloadsByIdentity(held);
+  let byIdentity = workloadsByIdentity(enforcement.applied);
+  /** Of the control plane, without what files register. */
   let wanted = held;
+  let applied = held;
   const names: FlowNames = {
     host: options.hostName,
     labels: (identity) => reservedOrWire(enforcement.applied, identity),
@@ -163,7 +176,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 
   const saver = new StateSaver(
     join(options.stateDir, STATE_FILE),
-    () => toSnapshot(enforcement.applied),
+    () => toSnapshot(applied),
     (problem) => {
       if (problem === undefined) problems.delete('state');
       else problems.set('state', `state on disk is old: ${problem}`);
@@ -173,9 +186,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const apply = (state: DesiredState): void => {
     wanted = state;
     try {
-      enforcement.apply(state);
+      const merged = files.mergedInto(state);
+      enforcement.apply(merged);
+      applied = state;
       problems.delete('policy');
-      byIdentity = workloadsByIdentity(state);
+      byIdentity = workloadsByIdentity(merged);
     } catch (error) {
       problems.set(
         'policy',
@@ -211,7 +226,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         log(`another control plane (${state.uid}): its revision ${state.revision} replaces ${wanted.revision}`);
       apply(state);
     },
-    onConnection: connectionLog(log, options.server, () => reporter.soon()),
+    onConnection: connectionLog(log, options.server, (connected) => {
+      reporter.soon();
+      if (connected) files.sendAgain();
+    }),
   });
 
   const forgetRuns = (): void => {
@@ -228,6 +246,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     try {
       netns.refresh();
       enforcement.refreshListening();
+      files.look();
       if (++looks % MATCH_LOOKS === 0) enforcement.refreshMatches();
       const { eventLost } = readCounters(kernel.maps);
       queue.lost(eventLost - lostBefore);
@@ -254,6 +273,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       queue.stop();
       enforcement.stop();
       await saver.flush();
+      await files.flush();
       ring.close();
       await api.close();
       kernel.close();
@@ -281,7 +301,7 @@ function isWorkloadIdentity(id: number): boolean {
 function connectionLog(
   log: (message: string) => void,
   server: string,
-  onChange: () => void,
+  onChange: (connected: boolean) => void,
 ): (connected: boolean, detail: string) => void {
   let before: boolean | undefined;
   return (connected, detail) => {
@@ -292,6 +312,6 @@ function connectionLog(
         ? `control plane: connected to ${server}`
         : `control plane: ${detail}; enforcement goes on, trying again`,
     );
-    onChange();
+    onChange(connected);
   };
 }

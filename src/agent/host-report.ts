@@ -2,6 +2,7 @@ import { release } from 'node:os';
 import { features } from 'libbpf-ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { HostReport } from '../api/host.ts';
+import type { WorkloadFile } from '../api/host-workload.ts';
 import type { RegisteredWorkload } from '../core/match-program.ts';
 import { readCounters } from '../datapath/counters.ts';
 import type { Kernel } from '../datapath/kernel.ts';
@@ -45,6 +46,8 @@ export interface ReportSources {
   readonly enforcement: Enforcement;
   readonly netns: NetworkNamespaces;
   readonly users: UserNames;
+  /** Files that register workloads. */
+  readonly files: () => WorkloadFile[];
   /** What does not work, in words. */
   readonly degraded: () => readonly string[];
 }
@@ -79,6 +82,7 @@ export class HostReports {
       labels: { ...options.hostLabels },
       maps: this.#mapsOfLate(),
       counters: readCounters(kernel.maps),
+      files: this.#sources.files(),
       endpoints: looked.endpoints,
       discover: looked.discover,
     };

@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly containerSockets: readonly string[];
   /** Whom default deny meets: `default` whom a policy selects, `always` every workload, `never` nobody, and no rule is in force. */
   readonly enablePolicy?: 'default' | 'always' | 'never';
+  /** Folder with registrations of this host alone; need not exist. */
+  readonly workloadsDir: string;
   /** The compiled BPF object. */
   readonly object: string;
   readonly version: string;

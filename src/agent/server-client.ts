@@ -10,8 +10,8 @@ export class ServerClient {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Resolves when the server has taken the body; rejects on any status but 2xx. */
-  send(method: 'POST' | 'PUT', path: string, contentType: string, body: string): Promise<void> {
+  /** Resolves with the answer's text when the server has taken the body; rejects on any status but 2xx. */
+  send(method: 'POST' | 'PUT', path: string, contentType: string, body: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const req = this.#request(method, path, {
         'content-type': contentType,
@@ -22,7 +22,7 @@ export class ServerClient {
       req.on('response', (response) => {
         collect(response).then((text) => {
           const status = response.statusCode ?? 0;
-          if (status >= 200 && status < 300) resolve();
+          if (status >= 200 && status < 300) resolve(text);
           else reject(new Error(`${method} ${path}: ${status} ${text.slice(0, 300)}`));
         }, reject);
       });

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { object, oneOf } from './check.ts';
 import { Discovered } from './discover.ts';
 import { Endpoint } from './endpoint.ts';
+import { WorkloadFile } from './host-workload.ts';
 
 export const MapFill = object({
   name: v.string(),
@@ -26,6 +27,8 @@ const Observed = {
   labels: v.optional(v.record(v.string(), v.string())),
   maps: v.array(MapFill),
   counters: v.record(v.string(), v.number()),
+  /** Files with registrations for this host (`workloads.d`). */
+  files: v.optional(v.array(WorkloadFile)),
 };
 
 /** Body of `PUT /v1/agent/hosts/{name}/report`. */

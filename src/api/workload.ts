@@ -128,6 +128,10 @@ export const WorkloadStatus = object({
   /** Hosts with another number of endpoints than `expect.perHost`. */
   unexpected: v.optional(v.array(object({ host: v.string(), endpoints: v.number() }))),
   hint: v.optional(v.string()),
+  /** `file`: registered by a file of one host, for that host alone; absent = by the control plane. */
+  source: v.optional(oneOf(['file'])),
+  host: v.optional(v.string()),
+  file: v.optional(v.string()),
   /** Other workloads that could match the same process, and which of the two wins by what. */
   overlaps: v.optional(v.array(Overlap)),
 });

@@ -28,6 +28,7 @@ export interface Settings {
   /** Absent = the machine's host name. */
   readonly hostName?: string;
   readonly hostLabels: Readonly<Record<string, string>>;
+  readonly workloadsDir: string;
   readonly gateways: Gateways;
   readonly containerSockets: readonly string[];
   readonly enablePolicy: 'default' | 'always' | 'never';
@@ -101,6 +102,14 @@ const CONTAINER_SOCKETS: Flag = {
   env: 'POSTERN_CONTAINER_SOCKETS',
   default: '/run/docker.sock,/run/podman/podman.sock',
 };
+const WORKLOADS_DIR: Flag = {
+  name: 'workloads-dir',
+  value: 'DIR',
+  summary: 'files with registrations for this host alone, in the language of postern apply',
+  env: 'POSTERN_WORKLOADS_DIR',
+  default: '/etc/postern/workloads.d',
+  complete: 'file',
+};
 const DATABASE_URL: Flag = {
   name: 'database-url',
   value: 'URL',
@@ -130,6 +139,7 @@ export const AGENT_FLAGS: readonly Flag[] = [
   CGROUP_ROOT,
   HOST_NAME,
   HOST_LABELS,
+  WORKLOADS_DIR,
   GATEWAYS,
   CONTAINER_SOCKETS,
   ENABLE_POLICY,
@@ -157,6 +167,7 @@ function toSettings(call: Call): Settings {
     gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
     enablePolicy: read('enable-policy', 'default') as Settings['enablePolicy'],
     containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
+    workloadsDir: read('workloads-dir', WORKLOADS_DIR.default!),
     databaseUrl: maybe('database-url'),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,

@@ -60,7 +60,13 @@ export class Draft {
 
   /** In the order in which an agent may apply them: what others refer to first. */
   get changes(): Change[] {
-    const order: Record<Collection, number> = { namespaces: 0, identities: 1, workloads: 2, policies: 3 };
+    const order: Record<Collection, number> = {
+      namespaces: 0,
+      identities: 1,
+      workloads: 2,
+      hostWorkloads: 2,
+      policies: 3,
+    };
     return [...this.#changes.values()].sort((a, b) => order[a.collection] - order[b.collection]);
   }
 

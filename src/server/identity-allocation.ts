@@ -52,7 +52,7 @@ function portsOf(draft: Draft, workloads: readonly string[]): Record<string, str
   const ports: Record<string, string> = {};
   const owner: Record<string, string> = {};
   for (const key of workloads) {
-    for (const [name, port] of Object.entries(draft.get('workloads', key)?.spec.ports ?? {})) {
+    for (const [name, port] of Object.entries(portNames(draft, key))) {
       if (ports[name] !== undefined && ports[name] !== port) {
         throw new ProblemError(
           'conflict',
@@ -66,6 +66,11 @@ function portsOf(draft: Draft, workloads: readonly string[]): Record<string, str
     }
   }
   return Object.keys(ports).length === 0 ? undefined : ports;
+}
+
+function portNames(draft: Draft, key: string): Readonly<Record<string, string>> {
+  const workload = draft.get('workloads', key) ?? draft.get('hostWorkloads', key);
+  return workload?.spec.ports ?? {};
 }
 
 /** Labels → id, for the draft's base; kept per base because a write of 1,000 workloads asks 1,000 times. */

@@ -36,6 +36,18 @@ export type Operation =
   | { readonly type: 'deleteNamespace'; readonly name: string }
   | { readonly type: 'deleteWorkload'; readonly namespace: string; readonly name: string }
   | {
+      readonly type: 'putHostWorkload';
+      readonly host: string;
+      readonly file: string;
+      readonly workload: Workload;
+    }
+  | {
+      readonly type: 'deleteHostWorkload';
+      readonly host: string;
+      readonly namespace: string;
+      readonly name: string;
+    }
+  | {
       readonly type: 'deletePolicy';
       readonly kind: PolicyKindName;
       readonly namespace?: string;
@@ -72,6 +84,14 @@ export function targetOf(operation: Operation): { collection: Collection; key: s
       return { collection: 'workloads', key: `${operation.workload.namespace}/${operation.workload.name}` };
     case 'deleteWorkload':
       return { collection: 'workloads', key: `${operation.namespace}/${operation.name}` };
+    case 'putHostWorkload': {
+      const { namespace, name } = operation.workload;
+      return { collection: 'hostWorkloads', key: hostWorkloadKey(namespace, name, operation.host) };
+    }
+    case 'deleteHostWorkload': {
+      const { namespace, name, host } = operation;
+      return { collection: 'hostWorkloads', key: hostWorkloadKey(namespace, name, host) };
+    }
     case 'putPolicy': {
       const { kind, namespace, name } = operation.policy;
       return { collection: 'policies', key: policyKey(kind, namespace, name) };
@@ -112,6 +132,15 @@ function perform(draft: Draft, operation: Operation, key: string): void {
       draft.remove('workloads', key);
       moveWorkload(draft, key, before, undefined);
       draft.results.push({ kind: 'Workload', namespace: before.namespace, name: before.name, result: 'deleted' });
+      break;
+    }
+    case 'putHostWorkload':
+      putHostWorkload(draft, key, operation);
+      break;
+    case 'deleteHostWorkload': {
+      const before = existing(draft, 'hostWorkloads', key);
+      draft.remove('hostWorkloads', key);
+      moveWorkload(draft, key, before, undefined);
       break;
     }
     case 'deletePolicy': {
@@ -160,6 +189,28 @@ function putWorkload(draft: Draft, key: string, { workload, warnings }: Extract<
   });
 }
 
+/** The same registration again is no change, also from another file. */
+function putHostWorkload(
+  draft: Draft,
+  key: string,
+  { host, file, workload }: Extract<Operation, { type: 'putHostWorkload' }>,
+) {
+  const { namespace, name, ...fields } = workload;
+  const spec = JSON.parse(JSON.stringify(fields)) as WorkloadSpec;
+  const before = draft.get('hostWorkloads', key);
+  if (before !== undefined && isSame(before.spec, spec) && before.file === file) return;
+  useNamespace(draft, namespace);
+  const identity = allocateIdentity(draft, workloadLabels(namespace, workload.labels, CLUSTER_NAME));
+  const createdRevision = before?.createdRevision ?? draft.author.revision;
+  const stored = { host, file, namespace, name, spec, identity, meta: draft.metaOf(before), createdRevision };
+  draft.put('hostWorkloads', key, stored);
+  moveWorkload(draft, key, before, stored);
+}
+
+export function hostWorkloadKey(namespace: string, name: string, host: string): string {
+  return `${namespace}/${name}@${host}`;
+}
+
 /** An address is one workload's at most. */
 function checkApart(draft: Draft, key: string, addresses: readonly string[]): void {
   for (const [other, { spec }] of draft.next.workloads) {
@@ -203,7 +254,8 @@ function putPolicy(draft: Draft, key: string, operation: Extract<Operation, { ty
 
 function deleteNamespace(draft: Draft, name: string): void {
   existing(draft, 'namespaces', name);
-  const inside = [...draft.next.workloads.values(), ...draft.next.policies.values()].filter(
+  const { workloads, hostWorkloads, policies } = draft.next;
+  const inside = [...workloads.values(), ...hostWorkloads.values(), ...policies.values()].filter(
     (object) => object.namespace === name,
   );
   if (inside.length > 0) {

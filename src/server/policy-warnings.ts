@@ -29,7 +29,7 @@ function forgeableSources(policy: Policy, state: State): string[] {
   const found: string[] = [];
   for (const { workloads } of allowedSources(policy, state)) {
     for (const key of workloads) {
-      const workload = state.workloads.get(key);
+      const workload = state.workloads.get(key) ?? state.hostWorkloads.get(key);
       const spoofable = workload === undefined ? null : spoofableOf(workload.spec.match);
       if (spoofable !== null) found.push(`allows from ${key}, which ${spoofable} could claim`);
     }

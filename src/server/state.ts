@@ -25,6 +25,13 @@ export interface StoredWorkload {
   readonly createdRevision: number;
 }
 
+/** From a file of one host (`workloads.d`): the agent names its processes, the control plane gives the identity. */
+export interface StoredHostWorkload extends StoredWorkload {
+  readonly host: string;
+  /** Path on that host. */
+  readonly file: string;
+}
+
 export interface StoredPolicy {
   readonly kind: PolicyKindName;
   readonly namespace?: string;
@@ -47,11 +54,12 @@ export interface StoredIdentity {
 export interface StoredOf {
   namespaces: StoredNamespace;
   workloads: StoredWorkload;
+  hostWorkloads: StoredHostWorkload;
   policies: StoredPolicy;
   identities: StoredIdentity;
 }
 export type Collection = keyof StoredOf;
-export const COLLECTIONS = ['namespaces', 'identities', 'workloads', 'policies'] as const;
+export const COLLECTIONS = ['namespaces', 'identities', 'workloads', 'hostWorkloads', 'policies'] as const;
 
 export interface State {
   readonly uid: string;
@@ -60,6 +68,8 @@ export interface State {
   readonly namespaces: ReadonlyMap<string, StoredNamespace>;
   /** `namespace/name` → */
   readonly workloads: ReadonlyMap<string, StoredWorkload>;
+  /** `namespace/name@host` → */
+  readonly hostWorkloads: ReadonlyMap<string, StoredHostWorkload>;
   /** `cnp/namespace/name`, `ccnp/name` → */
   readonly policies: ReadonlyMap<string, StoredPolicy>;
   /** String of the id → */

@@ -11,6 +11,7 @@ import {
   policyKey,
   rememberPolicy,
   type State,
+  type StoredHostWorkload,
   type StoredIdentity,
   type StoredNamespace,
   type StoredPolicy,
@@ -45,6 +46,14 @@ export async function loadState(db: Queries): Promise<State> {
     const stored = { namespace, name, spec, identity, meta: toMeta(row), createdRevision: row.created_revision };
     workloads.set(`${namespace}/${name}`, stored);
   }
+  const hostWorkloads = new Map<string, StoredHostWorkload>();
+  for (const row of await db.query<ObjectRow & StoredHostWorkload & Record<string, unknown>>(
+    sql`select * from host_workloads order by namespace, name, host`,
+  )) {
+    const { host, file, namespace, name, spec, identity } = row;
+    const stored = { host, file, namespace, name, spec, identity, meta: toMeta(row) };
+    hostWorkloads.set(`${namespace}/${name}@${host}`, { ...stored, createdRevision: row.created_revision });
+  }
   const policies = new Map<string, StoredPolicy>();
   for (const row of await db.query<ObjectRow & PolicyRow & Record<string, unknown>>(
     sql`select * from policies order by kind, namespace, name`,
@@ -67,8 +76,9 @@ export async function loadState(db: Queries): Promise<State> {
     revision: head!.n,
     namespaces,
     workloads,
+    hostWorkloads,
     policies,
-    identities: await loadIdentities(db, workloads),
+    identities: await loadIdentities(db, new Map([...workloads, ...hostWorkloads])),
   };
 }
 
@@ -128,7 +138,7 @@ export async function takeRevision(tx: Queries): Promise<number> {
 export async function writeDraft(tx: Queries, draft: Draft, texts: ReadonlyMap<string, PolicyText>): Promise<void> {
   const { revision, now, actor } = draft.author;
   const changes = draft.changes;
-  for (const collection of ['namespaces', 'identities', 'workloads', 'policies'] as const) {
+  for (const collection of ['namespaces', 'identities', 'workloads', 'hostWorkloads', 'policies'] as const) {
     const touched = changes.filter((change) => change.collection === collection);
     if (touched.length > 0) await WRITERS[collection](tx, touched as never, texts);
   }
@@ -192,6 +202,18 @@ const WRITERS: { [C in Change['collection']]: Writer<C> } = {
     if (gone.length > 0) {
       await tx.query(sql`delete from workloads where namespace || '/' || name = any (${sql.param(gone)}::text[])`);
     }
+  },
+  async hostWorkloads(tx, changes) {
+    const puts = changes.filter((change) => change.type !== 'DELETED').map(({ object }) => flat(object));
+    await tx.query(sql`insert into host_workloads (host, namespace, name, file, spec, identity, uid, created_revision, revision, created_at, updated_at, updated_by)
+      select * from json_to_recordset(${json(puts)}::json) as r (host text, namespace text, name text, file text, spec json, identity int, ${META_COLUMNS})
+      on conflict (host, namespace, name) do update set file = excluded.file, spec = excluded.spec,
+        identity = excluded.identity, revision = excluded.revision, updated_at = excluded.updated_at, updated_by = excluded.updated_by`);
+    const gone = deletedKeys(changes);
+    if (gone.length > 0)
+      await tx.query(
+        sql`delete from host_workloads where namespace || '/' || name || '@' || host = any (${sql.param(gone)}::text[])`,
+      );
   },
   async policies(tx, changes, texts) {
     const puts = changes

@@ -38,6 +38,8 @@ export interface Instance {
   readonly pinDir: string;
   readonly runDir: string;
   readonly stateDir: string;
+  /** Of the agent: files that register workloads. Not made yet. */
+  readonly workloadsDir: string;
   readonly pid: () => number;
   /** What the process printed. */
   readonly log: () => string;
@@ -90,6 +92,7 @@ export async function startInstance({
     POSTERN_PIN_DIR: pinDir,
     POSTERN_CGROUP_ROOT: cgroupDir,
     POSTERN_HOST_NAME: 'host-a',
+    POSTERN_WORKLOADS_DIR: join(folder, 'workloads.d'),
     POSTERN_HOST_LABELS: 'site=fra,tier=db',
     ...more,
   };
@@ -115,6 +118,7 @@ export async function startInstance({
     pinDir,
     runDir,
     stateDir,
+    workloadsDir: join(folder, 'workloads.d'),
     pid: () => child!.pid!,
     log: () => readFileSync(logPath, 'utf8'),
     api: async (method, path, body) => {

@@ -16,6 +16,7 @@ const EMPTY: State = {
   revision: 0,
   namespaces: new Map(),
   workloads: new Map(),
+  hostWorkloads: new Map(),
   policies: new Map(),
   identities: new Map(),
 };

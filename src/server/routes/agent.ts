@@ -4,12 +4,14 @@ import { Delta, Snapshot } from '../../api/agent-stream.ts';
 import { check } from '../../api/check.ts';
 import { Flow } from '../../api/flow.ts';
 import { HostReport } from '../../api/host.ts';
+import { HostIdentities, HostWorkloads } from '../../api/host-workload.ts';
 import { HostName } from '../../api/name.ts';
 import { agentStream } from '../agent-stream.ts';
 import { answer } from '../answer.ts';
 import { APPLY_BYTES, readBody, readDocuments } from '../body.ts';
 import type { ServerContext } from '../context.ts';
 import { readFlowBatch } from '../flow-batch.ts';
+import { putHostWorkloads } from '../host-workloads.ts';
 import type { Operation } from '../operation.ts';
 import { unwrap } from '../problem-error.ts';
 
@@ -47,6 +49,21 @@ export function agentOperations(context: ServerContext): Operation[] {
       async run(c) {
         const batch = readFlowBatch(await readBody(c.env.incoming, FLOW_BYTES));
         return answer(c, context.flows.take(batch), 202);
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/v1/agent/hosts/:name/workloads',
+      tag,
+      summary: 'All that the files of a host register (workloads.d); the answer has the identity of each',
+      access: 'agent',
+      body: { types: ['application/json'], schema: HostWorkloads },
+      answers: { 200: { schema: HostIdentities, description: 'Taken, all or nothing' } },
+      async run(c) {
+        const host = unwrap(check(HostName, c.req.param('name')), 'the host name');
+        const [document] = await readDocuments(c, APPLY_BYTES);
+        const { workloads } = unwrap(check(HostWorkloads, document?.value), `the workloads of ${host}`);
+        return answer(c, await putHostWorkloads(context, host, workloads, c.get('actor')));
       },
     },
     {

@@ -7,12 +7,13 @@ import { validateWorkload } from '../../core/workload.ts';
 import { answer, answerObject, page } from '../answer.ts';
 import { DOCUMENT_TYPES, readDocument } from '../body.ts';
 import type { ServerContext } from '../context.ts';
+import { findFileWorkload, toFileWorkload } from '../host-workloads.ts';
 import type { Operation } from '../operation.ts';
 import { notFound, type Operation as Write } from '../plan.ts';
-import { toProblem } from '../problem-error.ts';
+import { ProblemError, toProblem } from '../problem-error.ts';
 import { booleanParameter, DRY_RUN, LIST_QUERY, SELECTOR_QUERY, WATCH_QUERY } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
-import type { StoredWorkload } from '../state.ts';
+import type { StoredHostWorkload, StoredWorkload } from '../state.ts';
 import { toWorkload, toWorkloadWithOverlaps } from '../view.ts';
 import { watch } from '../watch.ts';
 import { answerDelete, answerPut, writeRequest } from '../write-request.ts';
@@ -45,8 +46,10 @@ export function workloadOperations(context: ServerContext): Operation[] {
           (namespace === undefined || workload.namespace === namespace) && isSelected(workload.spec.labels);
         const toObject = (workload: StoredWorkload) => toWorkload(workload, reports);
         if (booleanParameter(c, 'watch')) return watch(c, context, { collection: 'workloads', isWanted, toObject });
-        const { workloads, revision } = store.state;
-        return answer(c, page(c, workloads, isWanted, toObject, revision));
+        const { workloads, hostWorkloads, revision } = store.state;
+        const show = (workload: StoredWorkload | StoredHostWorkload) =>
+          'host' in workload ? toFileWorkload(workload, store.state, reports) : toObject(workload);
+        return answer(c, page(c, [...workloads, ...hostWorkloads], isWanted, show, revision));
       },
     },
     {
@@ -60,6 +63,8 @@ export function workloadOperations(context: ServerContext): Operation[] {
       run(c) {
         const key = `${c.req.param('namespace')}/${c.req.param('name')}`;
         const stored = store.state.workloads.get(key);
+        const ofFile = stored === undefined ? findFileWorkload(store.state, key) : undefined;
+        if (ofFile !== undefined) return answerObject(c, toFileWorkload(ofFile, store.state, reports));
         if (stored === undefined) throw notFound('workloads', key);
         return answerObject(c, toWorkloadWithOverlaps(stored, store.state, reports));
       },
@@ -97,6 +102,16 @@ export function workloadOperations(context: ServerContext): Operation[] {
       curl: '-X DELETE $P/v1/workloads/shop/orders',
       async run(c) {
         const { namespace = '', name = '' } = c.req.param();
+        const key = `${namespace}/${name}`;
+        const ofFile = store.state.workloads.has(key) ? undefined : findFileWorkload(store.state, key);
+        if (ofFile !== undefined)
+          throw new ProblemError(
+            'conflict',
+            `Cannot delete ${key}: ${ofFile.file} of host ${ofFile.host} registers it`,
+            {
+              hint: 'take it out of that file',
+            },
+          );
         return answerDelete(c, await writeRequest(c, context, [{ type: 'deleteWorkload', namespace, name }]));
       },
     },
