@@ -2,11 +2,13 @@
 /*
  * packet.bpf.c: the net under the socket hooks. Both judge by the socket, never by parsed L4 headers (bypass rules 1 and 2).
  *   ingress: stream and not listening → pass (judged at connect or at its SYN); listening → judge every packet;
- *            all else (datagram, raw, ping) → a conversation that is allowed, else judge by the fixed header's source
+ *            all else (datagram, raw, ping) → a conversation that is allowed, else judge by the fixed header's source;
+ *            ICMP by its type, see icmp.h
  *   egress:  listening → pass (the SYN was judged); stream to its own peer → pass; all else judge the destination
  */
 #include "label.h"
 #include "event.h"
+#include "icmp.h"
 
 static __always_inline __u32 sk_identity(struct bpf_sock *sk, const struct connection *c)
 {
@@ -155,9 +157,11 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	struct addr src, dst;
 	struct peer p = {};
 	struct judged j;
-	__u16 ports[2] = {}, sport = 0, dport = 0;
+	__u16 ports[2] = {}, sport = 0, dport = 0, at, asked;
+	__u8 own = ingress ? DIR_INGRESS : DIR_EGRESS, other = ingress ? DIR_EGRESS : DIR_INGRESS;
 	__u64 netns = info ? info->c.netns : 0;
 	__u32 tgid = info ? info->c.tgid : 0, l4 = 0;
+	bool answers = false;
 	__u64 word;
 
 	if (packet_addrs(skb, &src, &dst)) {
@@ -172,8 +176,17 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 			dport = sk->src_port;
 		}
 	}
+	/* what this packet is judged by, and the question that it may be the answer to */
+	at = dport;
+	asked = sport;
 	key.protocol = protocol;
 	key.port = ingress ? sport : dport;
+	if (is_icmp(protocol)) {
+		at = icmp_type(skb, protocol);
+		asked = icmp_request(protocol, at);
+		answers = at != asked;
+		key.port = icmp_conversation(asked, answers ? other : own);
+	}
 	word = conv_word(ingress ? &src : &dst, key.port, cfg.gen);
 	if (info && conv_is_latest(&info->c, word, cfg.gen))
 		return 1;
@@ -191,14 +204,20 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 			conv_remember(&info->c, word, cfg.gen);
 		return 1;
 	}
-	if (known && known->direction == (ingress ? DIR_EGRESS : DIR_INGRESS)) {
+	if (known && known->direction == other) {
 		/* an answer under an older generation: the question must still be allowed */
 		__u32 remote = known->remote_id;
 
-		if (judge(cfg, id, remote, known->direction, protocol, sport).allow) {
+		if (judge(cfg, id, remote, other, protocol, asked).allow) {
 			known->gen = cfg.gen;
 			return 1;
 		}
+	}
+	if (answers) { /* to nothing that was asked, or may be: a message of its own */
+		key.port = icmp_conversation(at, own);
+		known = bpf_map_lookup_elem(&conversation, &key);
+		if (known && known->gen == cfg.gen)
+			return 1;
 	}
 	if (ingress) {
 		if (loopback && udp)
@@ -207,10 +226,10 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 			p.id = RESERVED_HOST;
 		else
 			p.id = address_identity(&src, cfg.ip_slot);
-		j = judge(cfg, id, p.id, DIR_INGRESS, protocol, dport);
+		j = judge(cfg, id, p.id, DIR_INGRESS, protocol, at);
 	} else {
 		p = peer_at(netns, &dst, protocol, dport, cfg.ip_slot);
-		j = judge(cfg, id, p.id, DIR_EGRESS, protocol, dport);
+		j = judge(cfg, id, p.id, DIR_EGRESS, protocol, at);
 	}
 	if (j.reason) {
 		if (ingress)
@@ -229,7 +248,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	fresh.gen = cfg.gen;
 	fresh.remote_id = p.id;
 	fresh.rule = j.rule;
-	fresh.direction = ingress ? DIR_INGRESS : DIR_EGRESS;
+	fresh.direction = own;
 	bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
 	if (!j.reason) {
 		if (ingress)

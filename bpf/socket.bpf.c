@@ -10,6 +10,7 @@
  */
 #include "label.h"
 #include "event.h"
+#include "icmp.h"
 
 static __always_inline struct sk_info *sk_info_of(struct bpf_sock *sk)
 {
@@ -188,7 +189,7 @@ int on_sock_release(struct bpf_sock *sk)
 		__u64 cookie;
 
 		if (sk->protocol == IPPROTO_TCP && sk->state != TCP_CLOSE)
-			return 1; /* on_sockops sees its end */
+			return 1; /* on_state sees its end */
 		cookie = bpf_get_socket_cookie(sk);
 		bpf_map_delete_elem(&connection, &cookie);
 		return 1;
@@ -326,6 +327,10 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 		port = info->peer_port;
 	}
 	addr_specify(dst);
+	if (is_icmp(protocol)) { /* judged by its type, which only the packet has */
+		port = 0;
+		goto allowed;
+	}
 	cfg = ident_cfg_read(info->c.local_id);
 	if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
 		port = 0;

@@ -439,14 +439,7 @@ const NOT_SUPPORTED: readonly Row[] = [
     '/spec/ingress/0/toPorts/0/rules/l7proto',
     'rules.l7proto is not supported yet',
   ],
-  ...['VRRP', 'igmp'].map(
-    (name): Row => [
-      port({ protocol: name }),
-      '/spec/ingress/0/toPorts/0/ports/0/protocol',
-      `protocol ${name.toUpperCase()} is not supported yet`,
-    ],
-  ),
-  [icmps({ type: 8 }), '/spec/ingress/0/icmps/0/fields/0', 'icmps is not supported yet'],
+  [ccnp({ nodeSelector: {}, ingress: [{}] }), '/spec/nodeSelector', 'nodeSelector is not supported yet'],
   [
     ingress({ fromRequires: [{}] }),
     '/spec/ingress/0/fromRequires',

@@ -2,6 +2,7 @@
 #   listen tcp|udp ADDRESS PORT       ok            answers "hello" to whoever comes
 #   tcp|udp FROM ADDRESS PORT MS      echo, EPERM, silence, or the error; FROM "-" = any
 #   icmp FROM ADDRESS TYPE ID         sent, EPERM   one message on a raw socket
+#   raw ADDRESS PROTOCOL           sent, EPERM   some bytes of an IPv4 protocol
 #   hear 4|6                          ok            listens for ICMP
 #   heard TYPE ID MS                  yes, no
 use strict;
@@ -93,6 +94,12 @@ sub send_icmp {
   return defined send($s, $p, 0, place($address, 0)) ? 'sent' : word();
 }
 
+sub send_raw {
+  my ($address, $protocol) = @_;
+  socket(my $s, AF_INET, SOCK_RAW, $protocol) or return word();
+  return defined send($s, "\0" x 20, 0, place($address, 0)) ? 'sent' : word();
+}
+
 sub heard {
   my ($type, $id, $ms) = @_;
   my $end = time() + $ms / 1000;
@@ -129,7 +136,7 @@ for (;;) {
   sysread(STDIN, $buffer, 4096, length $buffer) or exit 0;
   while ($buffer =~ s/^(.*)\n//) {
     my ($what, @words) = split / /, $1;
-    my $run = { listen => \&listen_at, tcp => \&ask_tcp, udp => \&ask_udp, icmp => \&send_icmp, hear => \&hear, heard => \&heard };
+    my $run = { listen => \&listen_at, tcp => \&ask_tcp, udp => \&ask_udp, icmp => \&send_icmp, raw => \&send_raw, hear => \&hear, heard => \&heard };
     print $run->{$what}->(@words), "\n";
   }
 }
