@@ -295,8 +295,7 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 		somebody(&next);
 		if (c) {
 			from_cgroup(&next, c, tgid);
-			if (!m || !m->identity)
-				next.launch |= LAUNCH_FRESH;
+			next.launch = !m || !m->identity ? LAUNCH_FRESH : 0;
 		} else {
 			unlabel(&next);
 		}
