@@ -2,7 +2,7 @@
  * Why? The oracle's verdict on one connection, with the rule that decided, or why none did. It only asks the oracle, so
  * that it cannot disagree with it: whether a rule names a peer is the verdict of a world in which it is the only one.
  */
-import { isSubject, RESERVED, reservedName } from './identity.ts';
+import { isSubject, protects, RESERVED, reservedName } from './identity.ts';
 import type { Direction, Policy, PolicyRule } from './policy-rule.ts';
 import { ruleText } from './rule-text.ts';
 import { indexLabels, selects } from './selector.ts';
@@ -75,7 +75,8 @@ function toReason(
 
 /** Why a direction forwards what no rule allows. */
 function defaultText(world: World, direction: Direction, subject: number, name: string): string {
-  if (!isSubject(subject)) {
+  const isHost = subject === RESERVED.host && !world.identities.some(({ id }) => id === subject);
+  if (isHost || !isSubject(subject)) {
     const what = reservedName(subject);
     if (subject === RESERVED.host || subject === RESERVED['remote-node'])
       return `${name} is ${what}: no endpointSelector selects the processes of a host that are no workload`;
@@ -128,7 +129,9 @@ function rulesOf(world: World): Candidate[] {
 function applying(world: World, direction: Direction, subject: number): Candidate[] {
   const identity = [...identitiesOf(world).values()].find(({ id }) => id === subject);
   const labels = indexLabels(identity?.labels ?? []);
-  return rulesOf(world).filter(({ rule }) => rule.direction === direction && selects(rule.subject, labels));
+  const applies = (rule: PolicyRule) =>
+    rule.direction === direction && protects(rule, subject) && selects(rule.subject, labels);
+  return rulesOf(world).filter(({ rule }) => applies(rule));
 }
 
 /** Whether the rule, with some of it left out, would decide the connection. */

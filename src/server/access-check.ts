@@ -15,7 +15,7 @@ type Pair = Explained & { readonly from: AccessEnd; readonly to: AccessEnd };
 
 /** Throws a ProblemError for an end that is not known, or a port that the protocol cannot have. */
 export function checkConnection(question: AccessQuestion, state: State, reports: Reports): AccessAnswer {
-  const { protocol, port } = protocolOf(question);
+  const { protocol, port, type } = trafficOf(question);
   const world = toWorld(state, new PrefixNumbers(), (identity) =>
     reports
       .endpointsWith(identity)
@@ -27,7 +27,7 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
   const to = resolveEnd('to', question.to, asked, { port, peerHost: question.from.host });
   const whole: World = { ...world, identities: [...world.identities, ...from.hypothetical, ...to.hypothetical] };
   const pairs = from.ends.flatMap((source) =>
-    to.ends.map((destination) => ask(whole, source, destination, protocol, port)),
+    to.ends.map((destination) => ask(whole, source, destination, protocol, port ?? type)),
   );
   const first = pairs.find(({ verdict }) => verdict === 'DROPPED') ?? pairs[0]!;
   const isOne = pairs.every((pair) => answerOf(pair) === answerOf(first));
@@ -43,7 +43,14 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
 
 type Protocol = keyof typeof ASKED_PROTOCOLS;
 
-function protocolOf({ port: asked, protocol: named, icmp, to }: AccessQuestion): { protocol: Protocol; port?: number } {
+interface Traffic {
+  readonly protocol: Protocol;
+  readonly port?: number;
+  /** Of ICMP; echo request unless said. */
+  readonly type?: number;
+}
+
+function trafficOf({ port: asked, protocol: named, icmp, to }: AccessQuestion): Traffic {
   const protocol = named ?? (icmp === undefined ? 'TCP' : 'ICMP');
   const port = asked ?? to.port;
   const errors: FieldError[] = [];
@@ -57,7 +64,8 @@ function protocolOf({ port: asked, protocol: named, icmp, to }: AccessQuestion):
   }
   if (errors.length > 0)
     throw new ProblemError('invalid', `Cannot ask that: ${errors[0]!.path} ${errors[0]!.message}`, { errors });
-  return port === undefined ? { protocol } : { protocol, port };
+  if (port !== undefined) return { protocol, port };
+  return { protocol, type: icmp?.type ?? (protocol === 'ICMPV6' ? 128 : 8) };
 }
 
 function ask(world: World, from: End, to: End, protocol: Protocol, port: number | undefined): Pair {

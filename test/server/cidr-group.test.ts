@@ -41,6 +41,23 @@ test('a CiliumCIDRGroup is stored, and a policy that names it means its prefixes
   assert.is(await ask('192.0.2.1'), 'DROPPED');
 });
 
+test('access:check asks about one ICMP type, an echo request unless said', async () => {
+  const rule = { toEntities: ['world'], icmps: [{ fields: [{ type: 13 }, { family: 'IPv6', type: 128 }] }] };
+  const put = await call(server, 'PUT', '/v1/policies/cnp/shop/out', { body: { ...cnp('out'), spec: spec(rule) } });
+  assert.ok(put.status < 300, put.text);
+  const ask = async (to: string, more: object) => {
+    const body = { from: { workload: 'shop/a' }, to: { ip: to }, ...more };
+    return (await call(server, 'POST', '/v1/access:check', { body })).body;
+  };
+  assert.is((await ask('192.0.2.1', { protocol: 'ICMP' })).verdict, 'DROPPED');
+  const timestamp = await ask('192.0.2.1', { icmp: { type: 13 } });
+  assert.is(timestamp.verdict, 'FORWARDED');
+  assert.is(timestamp.port, undefined);
+  assert.is((await ask('2001:db8::1', { protocol: 'ICMPv6' })).verdict, 'FORWARDED');
+  const tcp = await ask('192.0.2.1', { port: 443 });
+  assert.match(tcp.egress.by.why, 'allows world on ICMP type 13 or ICMPv6 type 128 only');
+});
+
 test('what the compiler understands and the kernel does not enforce is refused at PUT, by name', async () => {
   const rows: [object, string, RegExp][] = [
     [spec({ toNodes: [{}] }), '/spec/egress/0/toNodes', /toNodes is not supported yet/],

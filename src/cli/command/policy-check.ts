@@ -19,6 +19,7 @@ export const POLICY_CHECK: Command = {
     { name: 'to', value: 'PEER', summary: 'to whom', complete: 'workload' },
     { name: 'port', value: 'PORT', summary: 'of the destination: 6379, or 53/udp' },
     { name: 'protocol', value: 'PROTOCOL', choices: Object.keys(ASKED_PROTOCOLS), summary: 'TCP unless said' },
+    { name: 'icmp-type', value: 'TYPE', summary: 'of ICMP, 0 to 255; an echo request unless said' },
     { name: 'exit-code', summary: 'exit 1 when the answer is no' },
   ],
   help: `${PEER_HELP}\nThe answer is of the policy that is wanted now; a named host that does not have it yet is told. Nothing is changed.`,
@@ -50,7 +51,16 @@ function toQuestion(call: Call): object {
   });
   const port = parsePort(call.text('port'));
   const protocol = call.text('protocol') ?? port?.protocol;
-  return { from, to, ...(port !== undefined && { port: port.port }), ...(protocol !== undefined && { protocol }) };
+  const icmp = call.text('icmp-type');
+  if (icmp !== undefined && !/^\d{1,3}$/.test(icmp))
+    throw new Failure(2, `--icmp-type "${icmp}": expected a number, 0 to 255`);
+  return {
+    from,
+    to,
+    ...(icmp !== undefined && { icmp: { type: Number(icmp) } }),
+    ...(port !== undefined && { port: port.port }),
+    ...(protocol !== undefined && { protocol }),
+  };
 }
 
 function parsePort(text: string | undefined): { port: number; protocol?: string } | undefined {
