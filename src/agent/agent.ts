@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Snapshot } from '../api/agent-stream.ts';
+import type { Flow } from '../api/flow.ts';
 import { isLocalIdentity } from '../core/identity.ts';
 import { acceptedPeer } from '../datapath/accepted-peer.ts';
 import { readCounters } from '../datapath/counters.ts';
@@ -10,6 +11,7 @@ import { createBootClock } from './boot-clock.ts';
 import { CgroupTree } from './cgroup-tree.ts';
 import { Containers } from './containers.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
+import { DriftWatch } from './drift-watch.ts';
 import { Enforcement } from './enforcement.ts';
 import { toFlow } from './flow.ts';
 import { FlowLog } from './flow-log.ts';
@@ -115,6 +117,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const processes = new ProcessTable(users, (id) => tree.path(id));
   const flowLog = new FlowLog();
   const queue = new FlowQueue(client, options.hostName);
+  const tell = (flow: Flow): void => {
+    flowLog.push(flow);
+    queue.push(flow);
+  };
+  const drift = new DriftWatch(options.stateDir, options.gateways, tell, log);
   const reports = new HostReports({
     options,
     kernel,
@@ -123,6 +130,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     netns,
     users,
     files: () => files.report(wanted),
+    drift,
     degraded: () => [...problems.values()],
   });
   const reporter = new Reporter(client, options.hostName, reports, log);
@@ -146,13 +154,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   };
   let isSomeoneGone = true;
   const ring = readEvents(kernel, {
-    flow: (event) => {
-      const flow = toFlow(event, names);
-      flowLog.push(flow);
-      queue.push(flow);
-    },
+    flow: (event) => tell(toFlow(event, names)),
     exec: (event) => {
       processes.exec(event);
+      drift.exec(event, processes.get(event.tgid)?.exe ?? '', labels.workloadOfClause(event.clause));
       late.exec(event.tgid);
       if (event.identity !== 0) reporter.soon();
     },
@@ -166,7 +171,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       if (event.identity !== 0) reporter.soon();
     },
     listen: (event) => {
-      late.listen(event);
+      if (event.port === 0)
+        labels.labelSockets(); // listen() without bind()
+      else late.listen(event);
       enforcement.refreshListening();
       reporter.soon();
     },
@@ -269,6 +276,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       clearInterval(look);
       stopWatch();
       containers.stop();
+      await drift.stop();
       reporter.stop();
       queue.stop();
       enforcement.stop();

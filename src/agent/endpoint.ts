@@ -1,8 +1,8 @@
 import type { Endpoint } from '../api/endpoint.ts';
-import { cgroupChain, gainedAt, toClause } from '../core/match-clause.ts';
 import { decideProcess } from '../core/match-decide.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import type { OwnedSocket } from './listening.ts';
+import { type Placed, placedOf } from './placed.ts';
 import { type HostProcess, toFacts } from './process-scan.ts';
 
 /** A process that has a label, as the kernel keeps it. */
@@ -68,7 +68,7 @@ function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointConte
       grade: first.grade,
       beats,
     },
-    state: stateOf(members, workload, beats),
+    state: stateOf(members, placedOf(context.program).get(first.workload), beats),
     processes: members.map(({ process }) => ({
       pid: process.pid,
       exe: process.exe ?? '',
@@ -118,21 +118,15 @@ function beatenBy(
 
 function stateOf(
   members: readonly LabelledProcess[],
-  workload: RegisteredWorkload,
+  placed: Placed | undefined,
   beats: readonly { by: string }[],
 ): Endpoint['state'] {
   if (members.some((member) => member.isProvisional)) return 'provisional';
   if (beats.some(({ by }) => by === 'created')) return 'conflict';
-  return members[0]?.origin !== 'run' && isDrifted(members, workload) ? 'drifted' : 'ok';
+  return members[0]?.origin !== 'run' && isDrifted(members, placed) ? 'drifted' : 'ok';
 }
 
-/** The workload is registered with a unit or cgroup, and this runs, recognised by something else, outside of each. */
-function isDrifted(members: readonly LabelledProcess[], workload: RegisteredWorkload): boolean {
-  const placed = workload.match
-    .map((clause) => toClause(clause))
-    .filter((clause) => clause.unit !== undefined || clause.cgroup !== undefined);
-  if (placed.length === 0) return false;
-  return !members.some(({ process }) =>
-    placed.some((clause) => gainedAt(clause, cgroupChain(process.cgroup)) !== undefined),
-  );
+/** It is registered with a unit or cgroup, and this runs, recognised by something else, outside of each. */
+function isDrifted(members: readonly LabelledProcess[], placed: Placed | undefined): boolean {
+  return placed !== undefined && !members.some(({ process }) => placed.holds(process.cgroup));
 }

@@ -1,5 +1,6 @@
 import { release } from 'node:os';
 import { features } from 'libbpf-ts';
+import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { HostReport } from '../api/host.ts';
 import type { WorkloadFile } from '../api/host-workload.ts';
@@ -7,6 +8,7 @@ import type { RegisteredWorkload } from '../core/match-program.ts';
 import { readCounters } from '../datapath/counters.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { discover } from './discover.ts';
+import type { DriftWatch } from './drift-watch.ts';
 import { toEndpoints } from './endpoint.ts';
 import type { Enforcement } from './enforcement.ts';
 import { reservedOrWire } from './identity-labels.ts';
@@ -48,6 +50,7 @@ export interface ReportSources {
   readonly users: UserNames;
   /** Files that register workloads. */
   readonly files: () => WorkloadFile[];
+  readonly drift: DriftWatch;
   /** What does not work, in words. */
   readonly degraded: () => readonly string[];
 }
@@ -85,6 +88,7 @@ export class HostReports {
       files: this.#sources.files(),
       endpoints: looked.endpoints,
       discover: looked.discover,
+      drifts: looked.drifts,
     };
   }
 
@@ -105,8 +109,8 @@ export class HostReports {
     return this.#counted.maps;
   }
 
-  #look(): { endpoints: Endpoint[]; discover: HostReport['discover'] } {
-    const { options, labels, enforcement, users } = this.#sources;
+  #look(): { endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] } {
+    const { options, labels, enforcement, users, drift } = this.#sources;
     const state = enforcement.applied;
     const processes = scanProcesses(users);
     const { sockets } = scanListening(processes);
@@ -136,7 +140,12 @@ export class HostReports {
       taken: new Set(state.workloads.keys()),
       baseUrl: options.baseUrl,
     });
-    return { endpoints, discover: found };
+    const drifts = drift.find({
+      ...{ host: options.hostName, program: labels.program },
+      workloads: state.workloads as ReadonlyMap<string, RegisteredWorkload>,
+      ...{ processes, sockets, labelled, endpoints },
+    });
+    return { endpoints, discover: found, drifts };
   }
 }
 

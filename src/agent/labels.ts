@@ -191,6 +191,11 @@ export class Labels {
     return found;
   }
 
+  /** Of a number that the kernel reports; 0 = none. */
+  workloadOfClause(number: number): string | undefined {
+    return this.#applier.clauseOf(number)?.workload;
+  }
+
   /** `namespace/name`, for flows. */
   workloadOf(pid: number): string | undefined {
     const entry = pid === 0 ? undefined : this.#kernel.maps.proc.get(pid);

@@ -87,8 +87,14 @@ function answerRead(
   const state = enforcement.applied;
   switch (url.pathname) {
     case '/v1/status': {
-      const { endpoints, discover, ...status } = reports.report();
-      return sendJson(response, { ...status, endpoints: endpoints.length, unclaimed: discover.length, uid: state.uid });
+      const { endpoints, discover, drifts = [], ...status } = reports.report();
+      return sendJson(response, {
+        ...status,
+        endpoints: endpoints.length,
+        drifted: drifts.length,
+        unclaimed: discover.length,
+        uid: state.uid,
+      });
     }
     case '/v1/endpoints':
       return sendJson(response, { items: reports.report().endpoints });

@@ -2,7 +2,17 @@
 import * as v from 'valibot';
 import { object, oneOf } from './check.ts';
 
-export const FLOW_EVENTS = ['connect', 'accept', 'deny', 'audit', 'close', 'fail', 'exchange', 'lost'] as const;
+export const FLOW_EVENTS = [
+  'connect',
+  'accept',
+  'deny',
+  'audit',
+  'close',
+  'fail',
+  'exchange',
+  'drift',
+  'lost',
+] as const;
 export const VERDICTS = ['FORWARDED', 'DROPPED', 'AUDIT', 'ERROR'] as const;
 export const DIRECTIONS = ['INGRESS', 'EGRESS'] as const;
 

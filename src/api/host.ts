@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { object, oneOf } from './check.ts';
 import { Discovered } from './discover.ts';
+import { Drift } from './drift.ts';
 import { Endpoint } from './endpoint.ts';
 import { WorkloadFile } from './host-workload.ts';
 
@@ -37,6 +38,8 @@ export const HostReport = object({
   ...Observed,
   endpoints: v.array(Endpoint),
   discover: v.array(Discovered),
+  /** Workloads that run outside of where they are registered to. */
+  drifts: v.optional(v.array(Drift)),
 });
 export type HostReport = v.InferOutput<typeof HostReport>;
 

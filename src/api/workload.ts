@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { MODES, MODES_LATER } from '../core/workload-operation.ts';
 import { object, oneOf } from './check.ts';
+import { Drift } from './drift.ts';
 import { Meta, SERVER_FIELDS } from './meta.ts';
 import { Labels, NamedPorts } from './name.ts';
 
@@ -124,7 +125,10 @@ export const WorkloadStatus = object({
   endpoints: v.number(),
   hosts: v.number(),
   conflicts: v.array(v.string()),
+  /** How many run outside of the unit or cgroup that it is registered with. */
   drifted: v.number(),
+  /** Ten of them at most, each with the clause that names it or would. */
+  drifts: v.optional(v.array(Drift)),
   /** Hosts with another number of endpoints than `expect.perHost`. */
   unexpected: v.optional(v.array(object({ host: v.string(), endpoints: v.number() }))),
   hint: v.optional(v.string()),

@@ -7,6 +7,10 @@ export function flowLine(flow: Flow, colour: Out['colour']): string {
   const time = colour('dim', flow.time ? clock(flow.time) : '-');
   if (flow.event === 'lost')
     return `${time}  ${colour('yellow', `${flow.count ?? '?'} events lost${flow.where ? ` (${flow.where})` : ''}`)}`;
+  if (flow.event === 'drift') {
+    const on = flow.host ? `  ${colour('dim', `on ${flow.host}`)}` : '';
+    return `${time}  ${colour('yellow', 'DRIFT'.padEnd(9))}  ${peer(flow.source, '', colour)} ${flow.detail ?? ''}${on}`;
+  }
   const verdict = (flow.verdict ?? '-').padEnd(9);
   const protocol = flow.protocol ?? '';
   const line = [

@@ -31,6 +31,15 @@ export function serverGauges({ store, reports, flows, streams }: ServerContext):
       'When a host last reported.',
       perHost(({ seenAt }) => Date.parse(seenAt) / 1000),
     ),
+    gauge('postern_workload_drifted', 'Instances that run outside of where the workload is registered to.', () =>
+      [...store.state.workloads.keys()].flatMap((workload) => {
+        const drifts = reports.driftsOf(workload);
+        return [true, false]
+          .map((named) => ({ named, value: drifts.filter((drift) => drift.named === named).length }))
+          .filter(({ value }) => value > 0)
+          .map(({ named, value }) => ({ labels: { workload, named: String(named) }, value }));
+      }),
+    ),
     gauge('process_resident_memory_bytes', 'Memory of the server, without its database.', () =>
       process.memoryUsage.rss(),
     ),

@@ -2,6 +2,7 @@
  * What the hosts last said of themselves: kept in memory for every read, in the database for the next start. Observed
  * state, not desired state: it has no revision.
  */
+import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { Host, HostReport } from '../api/host.ts';
 import { type Database, sql } from './database.ts';
@@ -49,6 +50,10 @@ export class Reports {
     return this.#indexed.byWorkload.get(workload) ?? [];
   }
 
+  driftsOf(workload: string): readonly Drift[] {
+    return this.#indexed.driftsByWorkload.get(workload) ?? [];
+  }
+
   endpointsWith(identity: number): readonly Endpoint[] {
     return this.#indexed.byIdentity.get(identity) ?? [];
   }
@@ -80,19 +85,23 @@ interface EndpointIndex {
   readonly all: readonly Endpoint[];
   readonly byWorkload: ReadonlyMap<string, readonly Endpoint[]>;
   readonly byIdentity: ReadonlyMap<number, readonly Endpoint[]>;
+  readonly driftsByWorkload: ReadonlyMap<string, readonly Drift[]>;
 }
 
 function indexEndpoints(reports: Iterable<SeenReport>): EndpointIndex {
-  const all = [...reports].flatMap(({ report }) => report.endpoints);
+  const list = [...reports];
+  const all = list.flatMap(({ report }) => report.endpoints);
+  const drifts = list.flatMap(({ report }) => report.drifts ?? []);
   return {
     all,
     byWorkload: Map.groupBy(all, (endpoint) => endpoint.workload),
     byIdentity: Map.groupBy(all, (endpoint) => endpoint.identity),
+    driftsByWorkload: Map.groupBy(drifts, ({ workload }) => workload),
   };
 }
 
 export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs: number): Host {
-  const { state: said, endpoints, discover: _discover, ...observed } = report;
+  const { state: said, endpoints, discover: _discover, drifts: _drifts, ...observed } = report;
   const isBehind = observed.appliedRevision < state.revision;
   return {
     name,

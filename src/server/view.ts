@@ -1,4 +1,5 @@
 /** Stored objects as the API shows them: what the user wrote, what the server keeps, and how it is going. */
+import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { Identity } from '../api/identity.ts';
 import type { Namespace } from '../api/namespace.ts';
@@ -53,12 +54,16 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
   const conflicts = endpoints
     .filter((endpoint) => endpoint.state === 'conflict')
     .flatMap((endpoint) => endpoint.why?.beats?.map((beaten) => beaten.workload) ?? []);
-  const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length;
+  const drifts = reports.driftsOf(key);
+  const nameless = drifts.filter(({ named }) => !named);
+  const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length + nameless.length;
   const unexpected = unexpectedHosts(spec, endpoints, reports);
   const hint =
     match.length === 0
       ? undefined
-      : (workloadHint(endpoints.length, drifted, spoofable, reports) ?? countHint(spec, unexpected));
+      : (driftHint(drifts) ??
+        workloadHint(endpoints.length, drifted, spoofable, reports) ??
+        countHint(spec, unexpected));
   return {
     identity,
     grade,
@@ -67,6 +72,7 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
     hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size,
     conflicts: [...new Set(conflicts)].sort(),
     drifted,
+    ...(drifts.length > 0 && { drifts: drifts.slice(0, DRIFTS_SHOWN) }),
     ...(spec.expect !== undefined && { unexpected }),
     ...(hint !== undefined && { hint }),
   };
@@ -91,6 +97,19 @@ function countHint({ expect }: StoredWorkload['spec'], unexpected: readonly { ho
   if (first === undefined) return undefined;
   const more = unexpected.length > 1 ? `, and ${unexpected.length - 1} hosts more` : '';
   return `${first.host} has ${first.endpoints}, expected ${expect!.perHost}${more}`;
+}
+
+const DRIFTS_SHOWN = 10;
+
+/** Who has no name is worse off than who has one by another clause. */
+function driftHint(drifts: readonly Drift[]): string | undefined {
+  const drift = drifts.find(({ named }) => !named) ?? drifts[0];
+  if (drift === undefined) return undefined;
+  const { host, process, cgroup, expected, named, clause } = drift;
+  const where = `pid ${process.pid} on ${host} runs in ${cgroup.replace(/^\//, '')}, outside of ${expected.join(', ')}`;
+  const more = drifts.length > 1 ? ` (and ${drifts.length - 1} more)` : '';
+  if (named) return `${where}${more}: match ${JSON.stringify(clause)} names it there; restart it where it belongs`;
+  return `${where}${more}, and has no name there: restart it where it belongs, or add ${JSON.stringify(clause)} to match`;
 }
 
 function workloadHint(live: number, drifted: number, spoofable: string | null, reports: Reports): string | undefined {

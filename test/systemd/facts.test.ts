@@ -49,6 +49,19 @@ async function endpointOf(pid: number): Promise<any> {
   return found;
 }
 
+/** What the control plane says of a process that runs outside of where its workload is registered to. */
+async function driftOf(workload: string, pid: number): Promise<any> {
+  let found: any;
+  await until(`${workload} is known to have drifted`, async () => {
+    const { body } = await postern.api('GET', `/v1/workloads/${workload}`);
+    found = (body.status.drifts ?? []).find(({ process }: any) => process.pid === pid);
+    return found !== undefined;
+  });
+  return found;
+}
+
+const metrics = async () => ({ text: String((await postern.api('GET', '/metrics')).body) });
+
 if ('path' in tree) {
   test.before(
     told(async () => {
@@ -89,7 +102,11 @@ fact(
       assert.is(named.workload, `shop/ora${n}`);
       const { state, why } = await endpointOf(named.pid);
       assert.equal([state, why.clause, why.origin], ['drifted', 1, 'exec']);
-      assert.is((await connected(`127.1.${n}.2`)).workload, undefined, 'the unit alone does not reach it');
+      const other = await connected(`127.1.${n}.2`);
+      assert.is(other.workload, undefined, 'the unit alone does not reach it');
+      const drift = await driftOf(`shop/ora${n}`, other.pid);
+      assert.equal([drift.named, drift.expected], [false, [unit]], 'but it is known to have come from there');
+      assert.match(drift.command, new RegExp(`postern workload put shop/ora${n} -f -$`));
       assert.is(await machine.must(`systemctl is-active ${unit}`), 'active\n', 'with nothing in it');
     }
   },
@@ -130,6 +147,17 @@ esac
     assert.is(after[0].workload, 'shop/covered');
     assert.is((await endpointOf(after[0].pid)).state, 'drifted');
     assert.is(after[1].workload, undefined);
+    const drift = await driftOf('shop/by-unit', after[1].pid);
+    assert.equal([drift.named, drift.expected], [false, ['by-unit.service']], 'known by what it looked like there');
+    assert.is(drift.clause.process.exe, '/usr/bin/bash');
+    const event = await postern.flow('event=drift', (one) => one.source.process.pid === after[1].pid);
+    assert.match(
+      event.detail,
+      /^runs in .*session-\d+\.scope, outside of by-unit\.service; not named there; this would: /,
+    );
+    const { text } = await metrics();
+    assert.match(text, /^postern_workload_drifted\{workload="shop\/by-unit",named="false"\} 1$/m);
+    assert.match(text, /^postern_workload_drifted\{workload="shop\/covered",named="true"\} 1$/m);
   },
 );
 
