@@ -34,6 +34,7 @@ const LOG: FieldTable = { known: ['value'] };
 const AUTHENTICATION: FieldTable = { known: ['mode'] };
 const MODES = ['disabled', 'required', 'test-always-fail'];
 const REMOVED = 'not supported: Cilium removed it in 1.19';
+const IGNORED = 'not supported: Cilium ignores it in a deny rule';
 const RENAMED = 'not supported: it is called `authentication` since Cilium 1.14';
 const INGRESS = [
   'fromEndpoints',
@@ -64,8 +65,7 @@ const RULE: Readonly<Record<Section, FieldTable>> = {
   },
   ingressDeny: {
     known: INGRESS,
-    unsupported: { fromRequires: REMOVED },
-    misplaced: { authentication: 'is only allowed in ingress' },
+    unsupported: { fromRequires: REMOVED, authentication: IGNORED },
   },
   egress: {
     known: [...EGRESS, 'toFQDNs', 'authentication'],
@@ -73,8 +73,7 @@ const RULE: Readonly<Record<Section, FieldTable>> = {
   },
   egressDeny: {
     known: EGRESS,
-    unsupported: { toRequires: REMOVED },
-    misplaced: { authentication: 'is only allowed in egress', toFQDNs: 'is only allowed in egress' },
+    unsupported: { toRequires: REMOVED, authentication: IGNORED, toFQDNs: IGNORED },
   },
 };
 

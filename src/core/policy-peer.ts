@@ -2,7 +2,7 @@
 import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from './label.ts';
 import { parseCidr, parseCidrSetRule } from './policy-cidr.ts';
 import { checkFqdns, checkGroups, checkServices } from './policy-elsewhere.ts';
-import { at, type Fields, need, type Report, readEach, refuse, refuseUnsupported } from './policy-fields.ts';
+import { at, type Fields, need, type Report, readEach, refuse } from './policy-fields.ts';
 import { ENTITIES, type Peer } from './policy-rule.ts';
 import { parseSelector } from './policy-selector.ts';
 import { and, mentions, type Requirement, requirementOf, type Selector } from './selector.ts';
@@ -93,7 +93,8 @@ function isKubernetes(requirement: Requirement): boolean {
 }
 
 function parseEntity(report: Report, path: string, value: unknown): Peer | undefined {
-  if (value === 'cluster-mesh') return refuseUnsupported(report, path, 'entity cluster-mesh', value);
   const entity = ENTITIES.find((name) => name === value);
-  return entity ? { type: 'entity', entity } : refuse(report, path, 'unknown entity', value, ENTITIES);
+  if (entity) return { type: 'entity', entity };
+  const since = value === 'cluster-mesh' ? ' (Cilium knows it since 1.20)' : '';
+  return refuse(report, path, `unknown entity${since}`, value, ENTITIES);
 }

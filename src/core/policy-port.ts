@@ -15,7 +15,7 @@ const MAX_PORTS = 40;
 const ALLOW_RULE: FieldTable = { known: ['ports', ...ALLOW_ONLY] };
 const DENY_RULE: FieldTable = {
   known: ['ports'],
-  misplaced: Object.fromEntries(ALLOW_ONLY.map((name) => [name, 'is not allowed in a deny rule'])),
+  unsupported: Object.fromEntries(ALLOW_ONLY.map((name) => [name, 'not supported: Cilium ignores it in a deny rule'])),
 };
 const PORT: FieldTable = { known: ['port', 'endPort', 'protocol'] };
 

@@ -134,6 +134,7 @@ const MALFORMED: readonly Row[] = [
     'toCIDR and toCIDRSet cannot be combined',
   ],
   [ingress({ fromEntities: ['mars'] }), '/spec/ingress/0/fromEntities/0', 'unknown entity'],
+  [ingress({ fromEntities: ['cluster-mesh'] }), '/spec/ingress/0/fromEntities/0', 'since 1.20'],
   [ingress({ fromEntities: 'world' }), '/spec/ingress/0/fromEntities', 'must be a list, not a string'],
   [ingress({ fromCIDR: ['hello'] }), '/spec/ingress/0/fromCIDR/0', 'must be an address or address/length'],
   [ingress({ fromCIDR: ['10.0.0.0/33'] }), '/spec/ingress/0/fromCIDR/0', 'must be an address or address/length'],
@@ -179,16 +180,6 @@ const MALFORMED: readonly Row[] = [
     ingress({ toPorts: [{ ports: [{ port: 80 }], rules: { htpp: [] } }] }),
     '/spec/ingress/0/toPorts/0/rules/htpp',
     'did you mean `http`?',
-  ],
-  [
-    cnp({ endpointSelector: {}, ingressDeny: [{ toPorts: [{ rules: {} }] }] }),
-    '/spec/ingressDeny/0/toPorts/0/rules',
-    'is not allowed in a deny rule',
-  ],
-  [
-    cnp({ endpointSelector: {}, egressDeny: [{ toFQDNs: [] }] }),
-    '/spec/egressDeny/0/toFQDNs',
-    'is only allowed in egress',
   ],
   [
     cnp({ endpointSelector: {}, nodeSelector: {}, ingress: [{}] }),
@@ -406,6 +397,16 @@ const tcp = [{ port: '80', protocol: 'TCP' }];
 /** Refused with 422: Cilium 1.19 has it, this version has not. */
 const NOT_SUPPORTED: readonly Row[] = [
   [ccnp({ nodeSelector: {}, ingress: [{}] }), '/spec/nodeSelector', 'nodeSelector is not supported yet'],
+  [
+    cnp({ endpointSelector: {}, ingressDeny: [{ toPorts: [{ rules: {} }] }] }),
+    '/spec/ingressDeny/0/toPorts/0/rules',
+    'rules is not supported: Cilium ignores it in a deny rule',
+  ],
+  [
+    cnp({ endpointSelector: {}, egressDeny: [{ toFQDNs: [] }] }),
+    '/spec/egressDeny/0/toFQDNs',
+    'toFQDNs is not supported: Cilium ignores it in a deny rule',
+  ],
   [ingress({ fromNodes: [{}] }), '/spec/ingress/0/fromNodes', 'fromNodes is not supported yet'],
   [egress({ toNodes: [{}] }), '/spec/egress/0/toNodes', 'toNodes is not supported yet'],
   [ingress({ fromGroups: [{ aws: {} }] }), '/spec/ingress/0/fromGroups', 'no cloud is asked'],
@@ -441,16 +442,21 @@ const NOT_SUPPORTED: readonly Row[] = [
   ],
   [ccnp({ nodeSelector: {}, ingress: [{}] }), '/spec/nodeSelector', 'nodeSelector is not supported yet'],
   [
+    cnp({ endpointSelector: {}, ingressDeny: [{ toPorts: [{ rules: {} }] }] }),
+    '/spec/ingressDeny/0/toPorts/0/rules',
+    'rules is not supported: Cilium ignores it in a deny rule',
+  ],
+  [
+    cnp({ endpointSelector: {}, egressDeny: [{ toFQDNs: [] }] }),
+    '/spec/egressDeny/0/toFQDNs',
+    'toFQDNs is not supported: Cilium ignores it in a deny rule',
+  ],
+  [
     ingress({ fromRequires: [{}] }),
     '/spec/ingress/0/fromRequires',
     'fromRequires is not supported: Cilium removed it in 1.19',
   ],
   [egress({ toRequires: [{}] }), '/spec/egress/0/toRequires', 'toRequires is not supported: Cilium removed it in 1.19'],
-  [
-    ingress({ fromEntities: ['cluster-mesh'] }),
-    '/spec/ingress/0/fromEntities/0',
-    'entity cluster-mesh is not supported yet',
-  ],
   [
     cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/mode': 'audit' } }),
     '/metadata/annotations/postern.dev~1mode',
