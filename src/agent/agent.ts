@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Snapshot } from '../api/agent-stream.ts';
+import type { Snapshot, WireWorkload } from '../api/agent-stream.ts';
 import type { Flow } from '../api/flow.ts';
+import type { AgentAnswer } from '../api/preview.ts';
 import { isLocalIdentity } from '../core/identity.ts';
 import { acceptedPeer } from '../datapath/accepted-peer.ts';
 import { readCounters } from '../datapath/counters.ts';
@@ -24,6 +25,7 @@ import { LateClauses } from './late-clauses.ts';
 import { startLocalApi } from './local-api.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
+import { preview } from './preview.ts';
 import { ProcessTable } from './process-table.ts';
 import { Reporter } from './reporter.ts';
 import { runCgroups } from './run-cgroup.ts';
@@ -226,12 +228,29 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     runs,
     gateways: options.gateways,
   });
+  const answerPreview = async (workload: WireWorkload): Promise<AgentAnswer> => {
+    const foresee = labels.foresee.bind(labels);
+    const sources = { users, foresee, programWith: enforcement.programWith.bind(enforcement) };
+    const workloadOf = (pid: number) => labels.workloadOf(pid);
+    try {
+      return { host: options.hostName, preview: await preview(workload, { ...sources, workloadOf }) };
+    } catch (error) {
+      return { host: options.hostName, problem: (error as Error).message };
+    }
+  };
   const stopWatch = watchServer(client, options.hostName, {
     state: () => wanted,
     onState: (state) => {
       if (wanted.uid !== '' && state.uid !== wanted.uid)
         log(`another control plane (${state.uid}): its revision ${state.revision} replaces ${wanted.revision}`);
       apply(state);
+    },
+    onAsk: ({ id, preview: workload }) => {
+      void answerPreview(workload).then((answer) =>
+        client
+          .send('POST', `/v1/agent/answers/${id}`, 'application/json', JSON.stringify(answer))
+          .catch((error: Error) => log(`answer: ${error.message}`)),
+      );
     },
     onConnection: connectionLog(log, options.server, (connected) => {
       reporter.soon();

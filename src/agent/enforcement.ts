@@ -1,3 +1,4 @@
+import type { WireWorkload } from '../api/agent-stream.ts';
 import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import { selectsHost } from '../core/host-selector.ts';
 import type { IdentityId } from '../core/identity.ts';
@@ -9,7 +10,7 @@ import type { Kernel } from '../datapath/kernel.ts';
 import { PolicyApplier } from '../datapath/policy-applier.ts';
 import { revoke } from '../datapath/revoke.ts';
 import { RuleTable } from '../datapath/rule-table.ts';
-import { type DesiredState, EMPTY_STATE } from './desired-state.ts';
+import { type DesiredState, EMPTY_STATE, workloadKey } from './desired-state.ts';
 import type { Labels } from './labels.ts';
 import { ephemeralPorts } from './listening.ts';
 import { ListeningPorts } from './listening-ports.ts';
@@ -106,6 +107,12 @@ export class Enforcement {
       this.#applier.sweep();
       this.revoke(); // a connect() that was judged before the flip and hashed after the first pass
     }, SETTLE_MS);
+  }
+
+  /** The match program of this host with one registration more, or in place of one; nothing changes. */
+  programWith(workload: WireWorkload): MatchProgram {
+    const workloads = new Map([...this.#applied.workloads, [workloadKey(workload), workload]]);
+    return this.#program({ ...this.#applied, workloads });
   }
 
   /** A container came or went. */

@@ -11,6 +11,7 @@ import { MatchApplier } from '../datapath/match-applier.ts';
 import { type CgroupLabel, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import type { CgroupTree } from './cgroup-tree.ts';
 import type { LabelledProcess } from './endpoint.ts';
+import type { HostLook } from './look-slowly.ts';
 import { depthOf, type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
 import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
 import {
@@ -201,6 +202,23 @@ export class Labels {
     const entry = pid === 0 ? undefined : this.#kernel.maps.proc.get(pid);
     if (entry === undefined) return undefined;
     return this.pins.of(entry)?.workload ?? this.#applier.clauseOf(entry.clause)?.workload;
+  }
+
+  /** What each process would be by another program, decided as a registration would; nothing changes. */
+  foresee(program: MatchProgram, { processes, sockets }: HostLook): ReadonlyMap<number, TreeDecision> {
+    const by = { ...this.#remembering(this.#clauseOf), program };
+    const entryOf = (pid: number) => this.#kernel.maps.proc.get(pid);
+    const here = processes.filter((process) => {
+      const entry = entryOf(process.pid);
+      return this.#inScope(process) && (entry === undefined || !isSettled(entry));
+    });
+    const alive = new Map(processes.map((process) => [process.pid, process]));
+    const tree = here.map((process) => ({
+      ...toTreeProcess(process, entryOf(process.pid), (pid) => alive.has(pid), by),
+      listening: sockets.filter(({ pids }) => pids.includes(process.pid)),
+    }));
+    const decided = decideTree(program, tree, this.#gateways);
+    return new Map(here.map((process) => [process.pid, this.#asForked(process, alive, decided)]));
   }
 
   #labelCgroups(): void {

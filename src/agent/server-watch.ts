@@ -1,4 +1,4 @@
-import type { AgentStreamLine } from '../api/agent-stream.ts';
+import type { AgentStreamLine, Ask } from '../api/agent-stream.ts';
 import { type DesiredState, fromSnapshot, withDelta } from './desired-state.ts';
 import type { ServerClient } from './server-client.ts';
 
@@ -7,6 +7,8 @@ export interface WatchHandlers {
   readonly state: () => DesiredState;
   /** A newer state, never an older one. */
   readonly onState: (state: DesiredState) => void;
+  /** The control plane wants to know something of this host. */
+  readonly onAsk: (ask: Ask) => void;
   readonly onConnection: (connected: boolean, detail: string) => void;
 }
 
@@ -47,8 +49,9 @@ export function watchServer(client: ServerClient, hostName: string, handlers: Wa
 }
 
 /** DESIGN law 5: of one control plane never backwards; another one (a reset database) is a new beginning. */
-function take(line: AgentStreamLine, { state, onState }: WatchHandlers): void {
+function take(line: AgentStreamLine, { state, onState, onAsk }: WatchHandlers): void {
   const held = state();
+  if (line.type === 'ask') return onAsk(line);
   if (line.type === 'bookmark') return;
   if (line.type === 'snapshot') {
     const next = fromSnapshot(line);

@@ -71,4 +71,8 @@ export type Delta = v.InferOutput<typeof Delta>;
 export const Bookmark = object({ type: v.literal('bookmark'), revision: v.number() });
 export type Bookmark = v.InferOutput<typeof Bookmark>;
 
-export type AgentStreamLine = Snapshot | Delta | Bookmark;
+/** A question, not a state: the answer goes to `POST /v1/agent/answers/{id}`. */
+export const Ask = object({ type: v.literal('ask'), id: v.string(), preview: WireWorkload });
+export type Ask = v.InferOutput<typeof Ask>;
+
+export type AgentStreamLine = Snapshot | Delta | Bookmark | Ask;

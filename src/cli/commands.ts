@@ -12,6 +12,7 @@ import { OTHER_COMMANDS } from './command/other.ts';
 import { POLICY_CHECK } from './command/policy-check.ts';
 import { POLICY_HISTORY } from './command/policy-history.ts';
 import { POLICY_TEST } from './command/policy-test.ts';
+import { PREVIEW } from './command/preview.ts';
 import { RUN } from './command/run.ts';
 import { STATUS } from './command/status.ts';
 import type { Command } from './command.ts';
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   RUN,
   ...NOUN_COMMANDS,
   ADOPT,
+  PREVIEW,
   POLICY_CHECK,
   POLICY_TEST,
   ...POLICY_HISTORY,

@@ -11,7 +11,8 @@ import { namespaceLabels } from './view.ts';
 
 const BOOKMARK_MS = 10_000;
 
-export async function agentStream(c: Request, { store, streams }: ServerContext): Promise<Response> {
+export async function agentStream(c: Request, { store, streams, asks }: ServerContext): Promise<Response> {
+  const host = c.req.query('host');
   const uid = c.req.query('uid');
   const held = integerParameter(c, 'revision', 0, Number.MAX_SAFE_INTEGER);
   const waiting: Revision[] = [];
@@ -30,6 +31,7 @@ export async function agentStream(c: Request, { store, streams }: ServerContext)
       tick: () => caughtUp && stream.write(JSON.stringify({ type: 'bookmark', revision: sent })),
     });
     stream.onClose(stop);
+    if (host !== undefined) stream.onClose(asks.connect(host, (line) => stream.write(line)));
     if (missed === undefined) stream.write(JSON.stringify(toSnapshot(start)));
     for (const revision of missed ?? []) {
       stream.write(toLine(revision));

@@ -1,4 +1,5 @@
 /** What the routes work with. */
+import type { Asks } from './asks.ts';
 import type { FlowStore } from './flow-store.ts';
 import type { Reports } from './reports.ts';
 import type { Store } from './store.ts';
@@ -9,6 +10,8 @@ export interface ServerContext {
   readonly reports: Reports;
   readonly flows: FlowStore;
   readonly streams: Streams;
+  /** Questions to the agents that are connected here. */
+  readonly asks: Asks;
   /** Refuse a PUT or DELETE without If-Match of what is there (428). */
   readonly requireIfMatch: boolean;
 }

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { createApp } from './app.ts';
+import { Asks } from './asks.ts';
 import type { ServerContext } from './context.ts';
 import { type Connection, openDatabase } from './database.ts';
 import { listenForWrites } from './database-listen.ts';
@@ -102,6 +103,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       reports: await Reports.open(db),
       flows,
       streams: new Streams(),
+      asks: new Asks(),
       requireIfMatch: options.requireIfMatch ?? false,
     };
     closers.push(keepHouse(context, log));

@@ -125,7 +125,12 @@ const NAMES = new Map<number, string>([
 ]);
 
 /** `6379/TCP`, `8000-8100/UDP`, `type 8/ICMP`, `everything but 53/UDP`. */
-function rangeText({ protocol, from, to, except = [] }: Pick<RangeChange, 'protocol' | 'from' | 'to' | 'except'>): string {
+function rangeText({
+  protocol,
+  from,
+  to,
+  except = [],
+}: Pick<RangeChange, 'protocol' | 'from' | 'to' | 'except'>): string {
   if (protocol === undefined)
     return except.length === 0 ? 'everything' : `everything but ${except.map((range) => rangeText(range)).join(', ')}`;
   const name = NAMES.get(protocol) ?? String(protocol);

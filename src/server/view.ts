@@ -38,7 +38,7 @@ export function toWorkloadWithOverlaps(stored: StoredWorkload, state: State, rep
   return { ...workload, status: { ...workload.status, overlaps } };
 }
 
-function* registrations(state: State): Iterable<Registration> {
+export function* registrations(state: State): Iterable<Registration> {
   for (const stored of state.workloads.values()) yield toRegistration(stored);
 }
 

@@ -17,7 +17,7 @@ async function candidates(...words: string[]): Promise<string[]> {
 
 test('commands', async () => {
   assert.equal(await candidates('w'), ['workload']);
-  assert.equal(await candidates('workload', ''), ['delete', 'get', 'list', 'put']);
+  assert.equal(await candidates('workload', ''), ['adopt', 'delete', 'get', 'list', 'preview', 'put']);
   assert.equal(await candidates('agent', 's'), ['status']);
   assert.not((await candidates('')).includes('__complete'));
 });
@@ -42,7 +42,7 @@ test('files are left to the shell', async () => {
 
 test('commands after help', async () => {
   assert.equal(await candidates('help', 'st'), ['standalone', 'status']);
-  assert.equal(await candidates('help', 'workload', 'p'), ['put']);
+  assert.equal(await candidates('help', 'workload', 'p'), ['preview', 'put']);
 });
 
 test('nouns after get, shells after completion', async () => {
@@ -81,7 +81,7 @@ test('bash completes with the script', async () => {
     return stdout.trim().split('\n');
   };
   assert.equal(ask('observe --verdict = DR'), ['DROPPED']);
-  assert.equal(ask('workload p'), ['put']);
+  assert.equal(ask('workload p'), ['preview', 'put']);
   assert.equal(ask('apply -f ent'), ['entry.ts']);
   rmSync(folder, { recursive: true });
 });

@@ -6,6 +6,7 @@ import { Flow } from '../../api/flow.ts';
 import { HostReport } from '../../api/host.ts';
 import { HostIdentities, HostWorkloads } from '../../api/host-workload.ts';
 import { HostName } from '../../api/name.ts';
+import { AgentAnswer } from '../../api/preview.ts';
 import { agentStream } from '../agent-stream.ts';
 import { answer } from '../answer.ts';
 import { APPLY_BYTES, readBody, readDocuments } from '../body.ts';
@@ -49,6 +50,20 @@ export function agentOperations(context: ServerContext): Operation[] {
       async run(c) {
         const batch = readFlowBatch(await readBody(c.env.incoming, FLOW_BYTES));
         return answer(c, context.flows.take(batch), 202);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/agent/answers/:id',
+      tag,
+      summary: 'An answer to a question (a line of type "ask") of the stream',
+      access: 'agent',
+      body: { types: ['application/json'], schema: AgentAnswer },
+      answers: { 202: { description: 'Taken, or too late' } },
+      async run(c) {
+        const [document] = await readDocuments(c, APPLY_BYTES);
+        const said = unwrap(check(AgentAnswer, document?.value), 'the answer');
+        return answer(c, { waited: context.asks.answer(c.req.param('id')!, said) }, 202);
       },
     },
     {

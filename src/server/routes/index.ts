@@ -12,12 +12,14 @@ import { identityOperations } from './identity.ts';
 import { namespaceOperations } from './namespace.ts';
 import { policyOperations } from './policy.ts';
 import { policyHistoryOperations } from './policy-history.ts';
+import { previewOperations } from './preview.ts';
 import { workloadOperations } from './workload.ts';
 
 /** In the order in which /docs shows them. */
 export function allOperations(context: ServerContext, metrics: Metrics, version: string): Operation[] {
   const operations = [
     ...workloadOperations(context),
+    ...previewOperations(context),
     ...policyOperations(context),
     ...policyHistoryOperations(context),
     ...applyOperations(context),
