@@ -267,6 +267,28 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
+/* Is the label that `to` gives gained below the cgroup in which the process gained its own? */
+static __always_inline bool gained_below(const struct cgroup_label *c, const struct proc *p, struct cgroup *to)
+{
+	int i;
+
+	if (c->level <= p->level)
+		return false;
+	for (i = 0; i < 32 && to && BPF_CORE_READ(to, level) > p->level; i++)
+		to = (void *)BPF_CORE_READ(to, self.parent) - bpf_core_field_offset(struct cgroup, self);
+	return to && cgroup_id(to) == p->cgroup;
+}
+
+/* What was met at an own exec stands against a cgroup by rank, what was inherited gives way only to one below. */
+static __always_inline bool replaces(const struct cgroup_label *c, const struct proc *p, struct cgroup *to)
+{
+	bool spoofable = c->flags & CGROUP_SPOOFABLE;
+
+	if (spoofable != !!(p->flags & PROC_SPOOFABLE))
+		return !spoofable;
+	return p->origin == ORIGIN_INHERITED ? gained_below(c, p, to) : c->rank > p->rank;
+}
+
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct *task, bool threadgroup)
 {
@@ -299,8 +321,7 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 		} else {
 			unlabel(&next);
 		}
-	} else if (c && (c->level > next.level ? !(c->flags & CGROUP_SPOOFABLE) || (next.flags & PROC_SPOOFABLE) :
-						 (next.flags & PROC_SPOOFABLE) && !(c->flags & CGROUP_SPOOFABLE))) {
+	} else if (c && replaces(c, &next, to)) {
 		from_cgroup(&next, c, tgid);
 	} else {
 		return 0;
