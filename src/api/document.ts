@@ -4,6 +4,7 @@
  */
 import {
   isCollection,
+  isMap,
   isNode,
   isScalar,
   LineCounter,
@@ -158,16 +159,25 @@ function isAbsurdlyDeep(text: string): boolean {
   return false;
 }
 
+/** A scalar where it stands; what spans lines, and what has no value, at its key. */
 function locateYaml(document: YamlDocument, lines: LineCounter, path: string) {
   const keys = path.split('/').slice(1);
   let node: unknown = document.contents;
-  for (const key of keys) {
-    if (!isCollection(node)) break;
-    const next: unknown = node.get(unescapeKey(key), true) ?? node.get(Number(key), true);
-    if (!isNode(next)) break;
-    node = next;
+  let place: unknown = node;
+  for (const key of keys.map(unescapeKey)) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
+      if (pair === undefined) break;
+      node = pair.value;
+      place = isScalar(node) && node.range?.[0] !== node.range?.[1] ? node : pair.key;
+    } else {
+      const next: unknown = isCollection(node) ? node.get(Number(key), true) : undefined;
+      if (!isNode(next)) break;
+      node = next;
+      place = node;
+    }
   }
-  const range = isNode(node) ? node.range : undefined;
+  const range = isNode(place) ? place.range : undefined;
   const { line, col } = lines.linePos(range?.[0] ?? document.range?.[0] ?? 0);
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }

@@ -11,6 +11,7 @@ import { OBSERVE } from './command/observe.ts';
 import { OTHER_COMMANDS } from './command/other.ts';
 import { POLICY_CHECK } from './command/policy-check.ts';
 import { POLICY_HISTORY } from './command/policy-history.ts';
+import { POLICY_SIMULATE } from './command/policy-simulate.ts';
 import { POLICY_TEST } from './command/policy-test.ts';
 import { PREVIEW } from './command/preview.ts';
 import { RUN } from './command/run.ts';
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   POLICY_CHECK,
   POLICY_TEST,
   ...POLICY_HISTORY,
+  ...POLICY_SIMULATE,
   { ...OBSERVE, path: ['flow', 'list'], summary: 'The same as postern observe', examples: [] },
   ...LOCAL_COMMANDS,
   ...AGENT_COMMANDS,

@@ -2,7 +2,6 @@
 import { type AccessAnswer, type AccessEnd, type AccessQuestion, ASKED_PROTOCOLS } from '../api/access.ts';
 import { type Explained, explain } from '../core/explain.ts';
 import { toIdentityId } from '../core/identity.ts';
-import type { NamedPort } from '../core/named-port.ts';
 import type { FieldError } from '../core/problem.ts';
 import type { World } from '../core/world.ts';
 import { type End, resolveEnd } from './access-end.ts';
@@ -16,12 +15,7 @@ type Pair = Explained & { readonly from: AccessEnd; readonly to: AccessEnd };
 /** Throws a ProblemError for an end that is not known, or a port that the protocol cannot have. */
 export function checkConnection(question: AccessQuestion, state: State, reports: Reports): AccessAnswer {
   const { protocol, port, type } = trafficOf(question);
-  const world = toWorld(state, new PrefixNumbers(), (identity) =>
-    reports
-      .endpointsWith(identity)
-      .flatMap(({ listening = [] }) => listening)
-      .map(({ port, protocol }) => ({ port, protocol: protocol as NamedPort['protocol'] })),
-  );
+  const world = toWorld(state, new PrefixNumbers(), (identity) => reports.listeningOf(identity));
   const asked = { state, reports, world };
   const from = resolveEnd('from', question.from, asked, { peerHost: question.to.host });
   const to = resolveEnd('to', question.to, asked, { port, peerHost: question.from.host });

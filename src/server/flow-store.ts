@@ -95,6 +95,11 @@ export class FlowStore {
     return { flows: shown.map(({ body }) => body), next };
   }
 
+  /** The connection that flows have to themselves, for questions to what is stored. */
+  get db(): Database {
+    return this.#db;
+  }
+
   /** Id of the newest flow that was taken. */
   get newestId(): number {
     return this.#nextId - 1;

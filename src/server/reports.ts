@@ -5,6 +5,7 @@
 import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { Host, HostReport } from '../api/host.ts';
+import type { NamedPort } from '../core/named-port.ts';
 import { type Database, sql } from './database.ts';
 import type { State } from './state.ts';
 
@@ -56,6 +57,12 @@ export class Reports {
 
   endpointsWith(identity: number): readonly Endpoint[] {
     return this.#indexed.byIdentity.get(identity) ?? [];
+  }
+
+  /** What the live instances of an identity listen on: ports that a name may stand for. */
+  listeningOf(identity: number): NamedPort[] {
+    const sockets = this.endpointsWith(identity).flatMap(({ listening = [] }) => listening);
+    return sockets.map(({ port, protocol }) => ({ port, protocol: protocol as NamedPort['protocol'] }));
   }
 
   /** Told at once; the database follows, so a report is never older than what a reader sees. */

@@ -88,7 +88,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     closers.push(() => db.close());
 
     const flows = new FlowStore({
-      db: openDatabase({ connection, max: 1, log, statementMs: 60_000 }),
+      // One to write; a second, opened when it is needed, so that a question to all of them does not hold up what comes.
+      db: openDatabase({ connection, max: 2, log, statementMs: 60_000 }),
       log,
       ...(options.flowRetention !== undefined && { retention: options.flowRetention }),
       ...(postgres !== undefined && { dataDir: stateDir }),

@@ -69,6 +69,28 @@ test('merge keys and anchors work as in a cluster', () => {
   assert.equal(result.value[0]!.value, { base: { x: 1, y: 2 }, a: { x: 1, y: 3 } });
 });
 
+test('in YAML, a value is located where it stands, a mapping or a list at its key', () => {
+  const text = 'a:\n  b: 1\n  c:\n    - d: x\n      e:\n        f: 2\n  "g/h": {i: 3}\n  empty:\n';
+  const result = parseDocuments(text, 'yaml');
+  assert.ok(result.ok);
+  for (const [path, line, column] of [
+    ['', 1, 1],
+    ['/a/b', 2, 6],
+    ['/a/c', 3, 3],
+    ['/a/c/0', 4, 7],
+    ['/a/c/0/d', 4, 10],
+    ['/a/c/0/e', 5, 7],
+    ['/a/c/0/e/f', 6, 12],
+    ['/a/g~1h', 7, 3],
+    ['/a/g~1h/i', 7, 14],
+    ['/a/empty', 8, 3],
+    ['/a/c/0/missing', 4, 7],
+  ] as const) {
+    const [error] = locateErrors([{ path, message: 'x' }], result.value[0]!);
+    assert.equal([error?.line, error?.column], [line, column], path);
+  }
+});
+
 test('an error is located in the text, in both languages', () => {
   const cases: [string, Format][] = [
     ['{\n "spec": {\n  "ingress": [{}, {"toPorts": 5}]\n }\n}', 'json'],

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cli, type With } from './cli-run.ts';
-import { startTestServer, type TestServer } from './test-server.ts';
+import { callAgentApi, startTestServer, type TestServer } from './test-server.ts';
 
 const test = suite('policy questions');
 let running: TestServer;
@@ -113,6 +113,40 @@ test('history, diff and rollback: each change, what differs, and back again', as
   assert.match(await refused(['policy', 'rollback', ref], 2), /--to REVISION is needed/);
   assert.match(await refused(['policy', 'history', 'cnp/shop/never'], 2), /There is no cnp\/shop\/never/);
   assert.match(await refused(['policy', 'diff', ref, '--from', 'x'], 2), /--from "x": expected a revision/);
+});
+
+const seen = (from: string, port: number) => ({
+  time: new Date(Date.now() - 60_000).toISOString(),
+  event: 'accept',
+  verdict: 'FORWARDED',
+  direction: 'INGRESS',
+  protocol: 'TCP',
+  source: { workload: from, identity: 1 },
+  destination: { workload: 'shop/frontend', identity: 1, port },
+});
+
+test('simulate shows what would break, suggest writes what would not', async () => {
+  const lines = [{ host: 'web-1' }, seen('shop/stranger', 80), seen('shop/stranger', 81), seen('shop/backend', 80)];
+  const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+  await callAgentApi(running.server, 'POST', '/v1/agent/flows', 'application/x-ndjson', body);
+  const path = file('frontend.yaml', policyText('frontend', 'backend').replace('6379', '80'));
+  const text = await done(['policy', 'simulate', '-f', path]);
+  assert.match(
+    text,
+    /^FROM +TO +PORT +TIMES[\s\S]*shop\/stranger {2}shop\/frontend {2}8[01]\/TCP {2}1 {6}ingress {2}FORWARDED -> DROPPED/,
+  );
+  const ran = await run(['policy', 'simulate', '-f', path, '--since', '1h', '--exit-code']);
+  assert.is(ran.exit, 1);
+  assert.match(ran.stderr, /2 of 3 flows since .* would be judged otherwise/);
+  const yaml = await done(['policy', 'suggest', 'shop/frontend', '--direction', 'ingress']);
+  assert.match(yaml, /# ingress\[0\]: from shop\/(backend|stranger)[\s\S]*name: frontend-observed/);
+  const replay = await run(['policy', 'simulate', '-f', '-', '--exit-code'], { stdin: yaml });
+  assert.equal([replay.exit, replay.stdout], [0, '']);
+  assert.match(await refused(['policy', 'simulate'], 2), /needs -f PATH or --delete POLICY/);
+  assert.match(await refused(['policy', 'simulate', '--delete', 'cnp/shop/never'], 2), /no cnp\/shop\/never/);
+  assert.match(await refused(['policy', 'suggest', 'shop/never'], 2), /no workload shop\/never/);
+  const wrong = file('wrong.yaml', policyText('frontend').replace('ingress:', 'ingres:'));
+  assert.match(await refused(['policy', 'simulate', '-f', wrong], 2), /wrong\.yaml:7:\d+ \/spec\/ingres/);
 });
 
 test.run();

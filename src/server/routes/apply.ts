@@ -31,9 +31,8 @@ export function applyOperations(context: ServerContext): Operation[] {
       answers: { 200: { schema: ApplyAnswer, description: 'What happened to each document' } },
       curl: "-X POST $P/v1/apply -H 'content-type: application/yaml' --data-binary @policies.yaml",
       async run(c) {
-        const documents = (await readDocuments(c, APPLY_BYTES)).flatMap(unpackList);
-        if (documents.length === 0) throw new ProblemError('invalid', 'The body holds no document');
-        const writes = readAll(documents);
+        const writes = readWrites(await readDocuments(c, APPLY_BYTES));
+        if (writes.length === 0) throw new ProblemError('invalid', 'The body holds no document');
         const written = await writeRequest(c, context, writes);
         const results = written.draft.results;
         const { revision, plan } = written;
@@ -43,8 +42,9 @@ export function applyOperations(context: ServerContext): Operation[] {
   ];
 }
 
-/** All documents, or all that is wrong with any of them. */
-function readAll(documents: readonly ParsedDocument[]): Write[] {
+/** All documents, lists unpacked, or all that is wrong with any of them. */
+export function readWrites(parsed: readonly ParsedDocument[]): Write[] {
+  const documents = parsed.flatMap(unpackList);
   const writes: Write[] = [];
   const errors: FieldError[] = [];
   let first: ProblemError | undefined;

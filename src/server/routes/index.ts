@@ -13,6 +13,7 @@ import { namespaceOperations } from './namespace.ts';
 import { policyOperations } from './policy.ts';
 import { policyHistoryOperations } from './policy-history.ts';
 import { previewOperations } from './preview.ts';
+import { simulateOperations } from './simulate.ts';
 import { workloadOperations } from './workload.ts';
 
 /** In the order in which /docs shows them. */
@@ -24,6 +25,7 @@ export function allOperations(context: ServerContext, metrics: Metrics, version:
     ...policyHistoryOperations(context),
     ...applyOperations(context),
     ...accessOperations(context),
+    ...simulateOperations(context),
     ...namespaceOperations(context),
     ...flowOperations(context),
     ...endpointOperations(context),
