@@ -6,7 +6,7 @@ export const OWN_API_VERSION = 'postern.dev/v1';
 
 /** Kinds that a file may hold, by apiVersion. */
 export const APPLY_KINDS = {
-  'cilium.io/v2': ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'],
+  'cilium.io/v2': ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy', 'CiliumCIDRGroup'],
   'networking.k8s.io/v1': ['NetworkPolicy'],
   v1: ['Namespace', 'List'],
   [OWN_API_VERSION]: ['Workload', 'Namespace'],

@@ -109,6 +109,25 @@ test('toCIDRSet allows all but its exceptions', async () => {
   assert.is(await out('192.0.2.3'), 'EPERM');
 });
 
+test('a group of prefixes is what its document says now', async () => {
+  const group = (...externalCIDRs: string[]) => ({
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumCIDRGroup',
+    metadata: { name: 'partners', labels: { trust: 'low' } },
+    spec: { externalCIDRs },
+  });
+  const named = { toCIDRSet: [{ cidrGroupSelector: { matchLabels: { trust: 'low' } }, except: ['192.0.2.3/32'] }] };
+  await only(postern, cnp('client', { egress: [named] }), group('192.0.2.0/24'));
+  assert.is(await out('192.0.2.2'), 'echo');
+  assert.is(await out('192.0.2.3'), 'EPERM');
+  assert.is(await out('2001:db8::2'), 'EPERM');
+  await postern.apply(group('2001:db8::2'));
+  assert.is(await out('2001:db8::2'), 'echo');
+  assert.is(await out('192.0.2.2'), 'EPERM');
+  await only(postern, cnp('client', { egress: [named] }));
+  assert.is(await out('2001:db8::2'), 'EPERM', 'a group that is gone is nobody');
+});
+
 test('egressDeny of a prefix beats the world', async () => {
   await only(
     postern,

@@ -41,6 +41,20 @@ test('a CiliumCIDRGroup is stored, and a policy that names it means its prefixes
   assert.is(await ask('192.0.2.1'), 'DROPPED');
 });
 
+test('apply takes a group and the policy that names it at once', async () => {
+  const named = { ...cnp('out'), spec: spec({ toCIDRSet: [{ cidrGroupRef: 'partners' }] }) };
+  const body = { apiVersion: 'v1', kind: 'List', items: [named, group('203.0.113.0/24')] };
+  const answer = await call(server, 'POST', '/v1/apply', { body });
+  assert.is(answer.status, 200, answer.text);
+  assert.equal(
+    answer.body.results.map(({ kind, name }: { kind: string; name: string }) => [kind, name]),
+    [
+      ['CiliumNetworkPolicy', 'out'],
+      ['CiliumCIDRGroup', 'partners'],
+    ],
+  );
+});
+
 test('access:check asks about one ICMP type, an echo request unless said', async () => {
   const rule = { toEntities: ['world'], icmps: [{ fields: [{ type: 13 }, { family: 'IPv6', type: 128 }] }] };
   const put = await call(server, 'PUT', '/v1/policies/cnp/shop/out', { body: { ...cnp('out'), spec: spec(rule) } });
