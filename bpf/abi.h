@@ -150,8 +150,9 @@ enum proc_flag {
 	PROC_SELF = 4,	    /* Postern itself: every socket is ahead of policy */
 	PROC_SPOOFABLE = 8, /* the label came from a claim that any local user could make */
 	PROC_PINNED = 16,   /* `postern run`: never re-decided */
-	PROC_ARGS_CUT = 32, /* an argument could not be read whole */
+	PROC_ARGS_CUT = 32, /* the kernel saw only a part of its arguments, environment or path */
 	PROC_NO_INHERIT = 64,
+	PROC_PENDING = 128, /* a clause that user space decides may name it: without a label of its own it is RESERVED_INIT */
 };
 
 /* Value of `proc`, by tgid. Absent = unlabelled and ordinary. */
@@ -165,7 +166,8 @@ struct proc {
 	__u8 flags;
 	__u8 level; /* depth of the cgroup that gave it, or in which it was gained */
 	__u8 launch; /* enum launch_flag */
-	__u8 pad[4];
+	__u8 late; /* 1 = user space decided */
+	__u8 pad[3];
 };
 
 /* A unit that starts other people's programs (cron, supervisord) is its main program alone; see process.bpf.c. */
@@ -176,7 +178,8 @@ enum launch_flag {
 };
 
 /* CGROUP_INSIDE_UNIT: it or one above is a .service or .scope, so the units below are not the system manager's. */
-enum cgroup_flag { CGROUP_INSIDE_UNIT = 1, CGROUP_SPOOFABLE = 2 };
+/* CGROUP_PENDING: user space has not looked at it yet, and a clause that it decides may name it. */
+enum cgroup_flag { CGROUP_INSIDE_UNIT = 1, CGROUP_SPOOFABLE = 2, CGROUP_PENDING = 4 };
 
 /* Effective label of a cgroup: its own or its nearest labelled ancestor's, by precedence. */
 struct cgroup_label {
@@ -191,14 +194,36 @@ struct cgroup_label {
 	__u32 patterns[CGROUP_PATTERNS];
 };
 
-enum clause_flag { CLAUSE_EXE = 1, CLAUSE_UID = 2, CLAUSE_SPOOFABLE = 4, CLAUSE_NO_INHERIT = 8 };
+enum clause_flag {
+	CLAUSE_EXE = 1,
+	CLAUSE_UID = 2,
+	CLAUSE_SPOOFABLE = 4,
+	CLAUSE_NO_INHERIT = 8,
+	CLAUSE_SCRIPT = 16,
+	CLAUSE_LATE = 32, /* what holds here is not all of it: the process waits for user space */
+	CLAUSE_NAME = 64, /* `exe` is the hash of the file's name alone */
+};
+
+/* How much is known of the program that an interpreter runs. */
+enum script_state {
+	SCRIPT_NONE = 0,   /* no script */
+	SCRIPT_KNOWN = 1,  /* its hash is that of the file */
+	SCRIPT_UNSURE = 2, /* a path of which some component may be a symbolic link */
+};
 
 /* Added to the slot in the keys of arg_match and arg_prefix: patterns of the environment. */
 #define ENV_SLOT 2
+/* Slots of arg_match from here on: options of interpreters, by enum interpreter; they do not change. */
+#define OPTION_SLOT 4
+
+/* Kinds of interpreters by how their arguments are read. `pattern` of an option is an enum option_action. */
+enum interpreter { INTERPRETER_NONE = 0, INTERPRETER_SCRIPT = 1, INTERPRETER_SHELL = 2, INTERPRETER_JAVA = 3 };
+enum option_action { OPTION_ENDS = 1, OPTION_TAKES_VALUE = 2, OPTION_TAKES_SCRIPT = 3 };
 
 /* One conjunction, indexed by its most selective part; `next` chains the clauses of one index entry. */
 struct clause {
 	__u64 exe; /* keyed hash of the resolved path */
+	__u64 script; /* likewise */
 	__u32 identity;
 	__u32 rank;
 	__u32 uid;
@@ -206,18 +231,21 @@ struct clause {
 	__u32 args[CLAUSE_ARGS]; /* pattern ids that must all be found, 0 = none */
 	__u32 cgroups[CLAUSE_CGROUPS];
 	__u8 flags;
-	__u8 pad[7];
+	__u8 script_state; /* CLAUSE_LATE: at least so much must be open (enum script_state) */
+	__u8 pad[6];
 };
+
+enum exe_kind { EXE_PATH = 0, EXE_SCRIPT = 1, EXE_NAME = 2 };
 
 struct exe_key {
 	__u64 hash;
 	__u32 slot;
-	__u32 pad;
+	__u32 kind; /* enum exe_kind: path of the executable, path of the script, name of an interpreter */
 };
 
 struct exe_val {
-	__u32 head;  /* clause index + 1 of the first clause indexed by this executable */
-	__u32 flags; /* PROC_GATEWAY, PROC_FAILSAFE, enum exe_flag */
+	__u32 head;  /* clause index + 1 of the first clause indexed by this executable or script */
+	__u32 flags; /* PROC_GATEWAY, PROC_FAILSAFE, enum exe_flag; EXE_NAME: enum interpreter */
 };
 
 enum exe_flag {
@@ -376,6 +404,9 @@ struct config {
 	__u32 round; /* of backfill */
 	__u32 scope_level;
 	__u32 revoke_by_list; /* 1 = revoke_tcp only lists: the kernel has no bpf_sock_destroy (before 6.5) */
+	__u32 scripts[2]; /* by slot: number of scripts that are looked for, 0 = none */
+	__u32 unsure_head[2]; /* by slot: clauses that only a script of which the kernel is not sure indexes */
+	__u32 late_cgroups[2]; /* by slot: 1 = a new cgroup may be named by user space */
 	__u32 pad;
 };
 
@@ -457,7 +488,7 @@ struct exec_event {
 	__u32 clause;
 	__u8 origin;
 	__u8 flags;
-	__u16 pad;
+	__u16 forked; /* 1 = no exec: the child of a process that is pending */
 	__u64 cgroup;
 	__u64 start_ns; /* CLOCK_BOOTTIME */
 	char comm[16];

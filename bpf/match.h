@@ -7,22 +7,10 @@
 #ifndef POSTERN_MATCH_H
 #define POSTERN_MATCH_H
 
-#include "path.h"
+#include "script.h"
 
 #define CHAIN_MAX 4096
-#define ARGS_MAX 8192
-
-struct candidate {
-	__u64 exe;
-	__u64 cgroup;
-	__u32 uid;
-	__u32 slot;
-	__u32 at; /* clause index + 1 */
-	__u32 identity;
-	__u32 rank;
-	__u32 clause;
-	__u8 flags;
-};
+#define ARGS_MAX 65536
 
 static __always_inline bool has_cgroup_pattern(const struct cgroup_label *c, __u32 pattern)
 {
@@ -36,15 +24,51 @@ static __always_inline bool has_cgroup_pattern(const struct cgroup_label *c, __u
 	return false;
 }
 
-static long clause_step(__u32 index, void *context)
+/* All patterns of the arguments and the environment were met. A global function: the verifier looks at it once. */
+__noinline int args_met(struct clause *c)
 {
-	struct candidate *m = context;
 	struct scratch *s = scratch_get();
-	__u32 at = m->at - 1, key;
-	struct clause *c;
 	int i;
 
-	if (!s || at >= CLAUSES_MAX)
+	if (!s || !c)
+		return 0;
+	for (i = 0; i < CLAUSE_ARGS; i++) {
+		__u32 id = c->args[i];
+
+		if (id && !(s->bits[(id >> 6) & 127] & (1ULL << (id & 63))))
+			return 0;
+	}
+	return 1;
+}
+
+__noinline int cgroups_met(struct clause *c, __u64 cgroup)
+{
+	struct cgroup_label *label;
+	int i;
+
+	if (!c)
+		return 0;
+	if (!c->cgroups[0])
+		return 1;
+	label = bpf_map_lookup_elem(&cgroup_label, &cgroup);
+	for (i = 0; i < CLAUSE_CGROUPS; i++)
+		if (c->cgroups[i] && !has_cgroup_pattern(label, c->cgroups[i]))
+			return 0;
+	return 1;
+}
+
+static long clause_step(__u32 index, void *context)
+{
+	struct scratch *s = scratch_get();
+	struct candidate *m;
+	struct clause *c;
+	__u32 at, key;
+
+	if (!s)
+		return 1;
+	m = &s->m;
+	at = m->at - 1;
+	if (at >= CLAUSES_MAX)
 		return 1;
 	key = (m->slot & 1) * CLAUSES_MAX + at;
 	c = bpf_map_lookup_elem(&clauses, &key);
@@ -53,20 +77,22 @@ static long clause_step(__u32 index, void *context)
 	m->at = c->next;
 	if (c->rank <= m->rank)
 		return 1; /* a chain is in falling rank */
-	if ((c->flags & CLAUSE_EXE) && c->exe != m->exe)
+	if ((c->flags & CLAUSE_EXE) && c->exe != ((c->flags & CLAUSE_NAME) ? m->name : m->exe))
+		return 0;
+	if ((c->flags & CLAUSE_SCRIPT) && c->script != m->script)
+		return 0;
+	if (c->script_state > m->script_state)
 		return 0;
 	if ((c->flags & CLAUSE_UID) && c->uid != m->uid)
 		return 0;
-	for (i = 0; i < CLAUSE_ARGS; i++) {
-		__u32 id = c->args[i];
-
-		if (id && !(s->bits[(id >> 6) & 127] & (1ULL << (id & 63))))
-			return 0;
-	}
-	for (i = 0; i < CLAUSE_CGROUPS; i++) {
-		if (c->cgroups[i] &&
-		    !has_cgroup_pattern(bpf_map_lookup_elem(&cgroup_label, &m->cgroup), c->cgroups[i]))
-			return 0;
+	if (!args_met(c) || !cgroups_met(c, m->cgroup))
+		return 0;
+	if (c->flags & CLAUSE_LATE) {
+		if (c->rank > m->late) {
+			m->late = c->rank;
+			m->late_flags = c->flags;
+		}
+		return 0;
 	}
 	m->identity = c->identity;
 	m->rank = c->rank;
@@ -75,35 +101,40 @@ static long clause_step(__u32 index, void *context)
 	return 1;
 }
 
-static __always_inline void match_chain(struct candidate *m, __u32 head)
+static __always_inline void add_head(struct scratch *s, __u32 head)
 {
-	m->at = head;
-	if (head)
-		bpf_loop(CHAIN_MAX, clause_step, m, 0);
+	__u32 n = s->n_heads;
+
+	if (head && n < HEADS_MAX) {
+		s->heads[n & (HEADS_MAX - 1)] = head;
+		s->n_heads = n + 1;
+	}
 }
+
+#define MET_TOO_MANY 65
 
 static __always_inline void met(struct scratch *s, __u32 pattern, __u32 head)
 {
-	__u32 n = s->n_ids, h = s->n_heads;
+	__u32 n = s->n_ids;
 	__u64 bit = 1ULL << (pattern & 63);
 	__u64 *word = &s->bits[(pattern >> 6) & 127];
 
-	if (!pattern || (*word & bit) || n >= 64)
+	if (!pattern || (*word & bit))
 		return;
+	if (n >= 64) {
+		s->n_ids = MET_TOO_MANY;
+		return;
+	}
 	*word |= bit;
 	s->ids[n & 63] = pattern;
 	s->n_ids = n + 1;
-	if (head && h < 64) {
-		s->heads[h & 63] = head;
-		s->n_heads = h + 1;
-	}
+	add_head(s, head);
 }
 
 struct arg_walk {
 	unsigned long at, end;
 	__u32 slot;
 	__u32 cut; /* inside an argument longer than PATTERN_MAX - 1 */
-	__u32 unread;
 };
 
 static long arg_step(__u32 index, void *context)
@@ -119,10 +150,8 @@ static long arg_step(__u32 index, void *context)
 		return 1;
 	__builtin_memset(s->arg.text, 0, sizeof(s->arg.text));
 	length = bpf_probe_read_user_str(s->arg.text, sizeof(s->arg.text), (void *)w->at);
-	if (length <= 0) {
-		w->unread = 1;
-		return 1;
-	}
+	if (length <= 0)
+		return 1; /* short of the end: the caller sees it */
 	if (w->cut) { /* the rest of a long argument: only its end matters */
 		w->cut = length == sizeof(s->arg.text);
 		w->at += w->cut ? length - 1 : length;
@@ -155,19 +184,14 @@ static long arg_step(__u32 index, void *context)
 	return 0;
 }
 
-struct head_walk {
-	struct candidate *m;
-};
-
 static long head_step(__u32 index, void *context)
 {
-	struct candidate *m = context;
 	struct scratch *s = scratch_get();
 
 	if (!s || index >= s->n_heads)
 		return 1;
-	m->at = s->heads[index & 63];
-	bpf_loop(CHAIN_MAX, clause_step, m, 0);
+	s->m.at = s->heads[index & (HEADS_MAX - 1)];
+	bpf_loop(CHAIN_MAX, clause_step, NULL, 0);
 	return 0;
 }
 
@@ -175,52 +199,57 @@ static long clear_step(__u32 index, void *context)
 {
 	struct scratch *s = scratch_get();
 
-	if (!s || index >= s->n_ids)
+	if (!s || index >= s->n_ids || index >= 64)
 		return 1;
 	s->bits[(s->ids[index & 63] >> 6) & 127] = 0;
 	return 0;
 }
 
-/* Finds the best clause for the program that `current` has just begun to run. */
-static __always_inline void match_exec(struct candidate *m, const struct config *c, __u32 exe_head, struct mm_struct *mm,
-				       __u8 *proc_flags)
+/*
+ * Finds the best clause for the program that `current` has just begun to run: scratch.m. 1 if something of it could not
+ * be seen: then any clause may name it.
+ */
+__noinline int match_exec(__u64 mm_, __u32 exe_head, __u32 script_head)
 {
+	struct mm_struct *mm = (void *)mm_;
 	struct scratch *s = scratch_get();
-	struct arg_walk w = {.slot = c->match_slot};
+	struct config *c = config_get();
+	struct arg_walk w = {};
+	bool unseen = false;
 
-	if (!s)
-		return;
+	if (!s || !c)
+		return 1;
+	w.slot = s->m.slot & 1;
 	s->n_ids = 0;
 	s->n_heads = 0;
-	if (c->arg_patterns[w.slot & 1]) {
+	add_head(s, c->any_head[w.slot]);
+	add_head(s, exe_head);
+	add_head(s, script_head);
+	if (s->m.script_state == SCRIPT_UNSURE)
+		add_head(s, c->unsure_head[w.slot]);
+	if (c->arg_patterns[w.slot]) {
 		w.at = BPF_CORE_READ(mm, arg_start);
 		w.end = BPF_CORE_READ(mm, arg_end);
 		bpf_loop(ARGS_MAX, arg_step, &w, 0);
+		unseen |= w.at < w.end;
 	}
-	if (c->env_patterns[c->match_slot & 1]) {
-		w.slot = c->match_slot + ENV_SLOT;
+	if (c->env_patterns[w.slot & 1]) {
+		w.slot += ENV_SLOT;
 		w.cut = 0;
 		w.at = BPF_CORE_READ(mm, env_start);
 		w.end = BPF_CORE_READ(mm, env_end);
 		bpf_loop(ARGS_MAX, arg_step, &w, 0);
+		unseen |= w.at < w.end;
 	}
-	if (w.unread) {
+	unseen |= s->n_ids == MET_TOO_MANY;
+	if (unseen)
 		count(COUNT_ARGS_CUT);
-		*proc_flags |= PROC_ARGS_CUT;
-	}
-	match_chain(m, c->any_head[c->match_slot & 1]);
-	match_chain(m, exe_head);
-	bpf_loop(64, head_step, m, 0);
+	bpf_loop(HEADS_MAX, head_step, NULL, 0);
 	bpf_loop(64, clear_step, NULL, 0);
+	return unseen;
 }
 
 /* ---- cgroups ---- */
-
-struct cgroup_match_walk {
-	struct candidate *m;
-	__u32 level;
-	__u32 length; /* of the text in scratch.cgroup.text, without NUL */
-};
 
 /* Does the tail of the text equal the pattern's suffix? */
 static __always_inline bool suffix_equal(struct scratch *s, const struct cgroup_pattern *p, __u32 length)
@@ -265,14 +294,13 @@ static __always_inline void cgroup_patterns(struct scratch *s, __u8 slot, __u8 k
 			continue;
 		if (!p->exact && !suffix_equal(s, p, length))
 			continue;
-		if (n >= CGROUP_PATTERNS || s->n_heads >= 64) {
+		if (n >= CGROUP_PATTERNS) {
 			count(COUNT_CGROUP_FULL);
 			break;
 		}
 		s->label.patterns[n & (CGROUP_PATTERNS - 1)] = id;
 		s->label.n_patterns = n + 1;
-		s->heads[s->n_heads & 63] = p->head;
-		s->n_heads += 1;
+		add_head(s, p->head);
 	}
 }
 

@@ -23,5 +23,7 @@ const enum event_type *abi_event_type __attribute__((unused));
 const enum proc_flag *abi_proc_flag __attribute__((unused));
 const enum launch_flag *abi_launch_flag __attribute__((unused));
 const enum exe_flag *abi_exe_flag __attribute__((unused));
+const enum interpreter *abi_interpreter __attribute__((unused));
+const enum option_action *abi_option_action __attribute__((unused));
 
 char _license[] SEC("license") = "Dual BSD/GPL";

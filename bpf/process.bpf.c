@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * process.bpf.c: process → identity, decided before the first socket.
- *   exec                own clause, by resolved path, arguments, user and cgroup
+ *   exec                own clause, by resolved path, script, arguments, user and cgroup
  *   fork                the child keeps the label; a gateway does not hand on the one it gained itself
  *   exit                the entry goes with the last thread
  *   cgroup_attach_task  only an unlabelled mover or a gateway re-decides; a labelled process has no way out by moving
@@ -14,6 +14,9 @@
  * What cron or supervisord starts is not "cron", although it is in that unit's cgroup: the label that the cgroup gives
  * to a main program which starts jobs ends at the exec of a job (LAUNCH_NOBODY). Main program is only what runs first
  * after somebody unlabelled placed it there: a workload that runs such a program stays what it is, with all it starts.
+ *
+ * PROC_PENDING: a clause that only user space can finish would win. Meanwhile the process keeps the label that it has;
+ * without one it is RESERVED_INIT, which counts as no label wherever a label is decided.
  */
 #include "label.h"
 #include "event.h"
@@ -82,10 +85,17 @@ static __always_inline void unlabel(struct proc *p)
 	p->cgroup = 0;
 	p->level = 0;
 	p->origin = ORIGIN_NONE;
-	p->flags &= PROC_GATEWAY | PROC_FAILSAFE | PROC_SELF | PROC_PINNED;
+	p->late = 0;
+	p->flags &= PROC_GATEWAY | PROC_FAILSAFE | PROC_SELF | PROC_PINNED | PROC_ARGS_CUT;
 }
 
-static __always_inline void exec_report(struct task_struct *task, struct linux_binprm *bprm, const struct proc *p,
+static __always_inline bool labelled(const struct proc *p)
+{
+	return p->identity && p->identity != RESERVED_INIT;
+}
+
+/* Without `filename`: a fork. Who is pending waits for the agent, so it is woken. */
+static __always_inline void exec_report(struct task_struct *task, const char *filename, const struct proc *p,
 					__u32 uid, __u64 cgroup)
 {
 	struct exec_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -106,8 +116,24 @@ static __always_inline void exec_report(struct task_struct *task, struct linux_b
 	e->cgroup = cgroup;
 	e->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
-	bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), BPF_CORE_READ(bprm, filename));
-	event_submit(e);
+	if (filename)
+		bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), filename);
+	else
+		e->forked = 1;
+	if (p->flags & PROC_PENDING)
+		bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
+	else
+		event_submit(e);
+}
+
+/* Would a clause of this rank be the label of the process? */
+static __always_inline bool exec_wins(const struct proc *p, __u32 rank, __u8 flags)
+{
+	if (!labelled(p))
+		return true;
+	if (p->origin == ORIGIN_CGROUP)
+		return rank > p->rank;
+	return !(flags & CLAUSE_SPOOFABLE) || (p->flags & PROC_SPOOFABLE);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -115,39 +141,58 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 {
 	struct config *c = config_get();
 	__u32 tgid = BPF_CORE_READ(task, tgid);
-	struct candidate m = {};
-	struct exe_key exe = {};
-	struct exe_val *known;
+	struct exe_val *exe = NULL, *script = NULL, *interpreter;
+	struct scratch *s = scratch_get();
 	struct proc next = {}, *now;
 	struct cgroup_label *cg;
-	__u32 exe_head = 0, exe_flags = 0;
-	__u8 flags = 0;
-	bool host_mounts;
+	struct candidate *m;
+	bool waits = false;
+	__u32 cut = 0, exe_flags = 0;
 
-	if (!c || !in_scope(c))
+	if (!c || !s || !in_scope(c))
 		return 0;
-	m.slot = c->match_slot;
-	m.uid = BPF_CORE_READ(task, cred, euid.val);
-	m.cgroup = cgroup_id(task_cgroup(task));
-	host_mounts = BPF_CORE_READ(task, nsproxy, mnt_ns, user_ns, level) == 0;
-	if (host_mounts)
-		m.exe = file_path_hash(BPF_CORE_READ(bprm, file), c);
-	if (m.exe) {
-		exe.hash = m.exe;
-		exe.slot = m.slot;
-		known = bpf_map_lookup_elem(&exe_match, &exe);
-		if (known) {
-			exe_head = known->head;
-			exe_flags = known->flags;
+	m = &s->m;
+	__builtin_memset(m, 0, sizeof(*m));
+	m->slot = c->match_slot & 1;
+	m->uid = BPF_CORE_READ(task, cred, euid.val);
+	m->cgroup = cgroup_id(task_cgroup(task));
+	if (BPF_CORE_READ(task, nsproxy, mnt_ns, user_ns, level) == 0) {
+		file_hash((__u64)BPF_CORE_READ(bprm, file));
+		m->exe = s->file;
+		cut = s->file_cut;
+	}
+	if (m->exe) {
+		m->name = s->file_name;
+		exe = exe_find(m->exe, m->slot, EXE_PATH);
+		if (c->scripts[m->slot & 1]) {
+			interpreter = exe_find(m->name, m->slot, EXE_NAME);
+			script_find((__u64)BPF_CORE_READ(bprm, filename),
+				    (__u64)BPF_CORE_READ((struct linux_binprm___script *)bprm, interp),
+				    interpreter ? interpreter->flags : INTERPRETER_NONE);
+			script = exe_find(m->script, m->slot, EXE_SCRIPT);
+			if (script)
+				m->script_state = SCRIPT_KNOWN;
 		}
 	}
-	match_exec(&m, c, exe_head, BPF_CORE_READ(task, mm), &flags);
 
 	now = bpf_map_lookup_elem(&proc, &tgid);
 	if (now)
 		next = *now;
-	next.flags &= ~(PROC_GATEWAY | PROC_FAILSAFE | PROC_ARGS_CUT);
-	next.flags |= flags | (exe_flags & PROC_GATEWAY);
+	next.flags &= ~(PROC_GATEWAY | PROC_FAILSAFE | PROC_ARGS_CUT | PROC_PENDING);
+	next.late = 0;
+	if (next.identity == RESERVED_INIT)
+		next.identity = next.rank = next.gained_by = 0;
+	cut |= match_exec((__u64)BPF_CORE_READ(task, mm), exe ? exe->head : 0, script ? script->head : 0);
+	if (cut) {
+		next.flags |= PROC_ARGS_CUT;
+		m->late = ~0U;
+		m->late_flags = 0;
+	}
+	if (exe)
+		exe_flags = exe->flags;
+	if (script)
+		exe_flags |= script->flags & ~PROC_FAILSAFE;
+	next.flags |= exe_flags & PROC_GATEWAY;
 	if (next.origin == ORIGIN_EXEC || next.origin == ORIGIN_BACKFILL)
 		next.origin = ORIGIN_INHERITED; /* from the program before: what this one starts has it too */
 	if (!(exe_flags & EXE_EXECUTOR)) {
@@ -165,41 +210,44 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 			next.launch = LAUNCH_NOBODY;
 		}
 	}
-	if ((exe_flags & PROC_FAILSAFE) && m.uid == 0)
+	if ((exe_flags & PROC_FAILSAFE) && m->uid == 0)
 		next.flags |= PROC_FAILSAFE;
 
-	cg = bpf_map_lookup_elem(&cgroup_label, &m.cgroup);
+	cg = bpf_map_lookup_elem(&cgroup_label, &m->cgroup);
 	if (!next.identity && !is_pinned(&next) && reaches(cg, &next))
 		from_cgroup(&next, cg, tgid);
-	if (m.rank && !is_pinned(&next)) {
-		bool spoofable = m.flags & CLAUSE_SPOOFABLE;
-		bool wins = !next.identity ||
-			    (next.origin == ORIGIN_CGROUP ? m.rank > next.rank :
-							    !spoofable || (next.flags & PROC_SPOOFABLE));
-
-		if (wins) {
-			struct cgroup *own = task_cgroup(task);
-
+	if (!is_pinned(&next)) {
+		waits = (m->late > m->rank && exec_wins(&next, m->late, m->late_flags)) ||
+			(cg && (cg->flags & CGROUP_PENDING));
+		if (m->rank && exec_wins(&next, m->rank, m->flags)) {
 			somebody(&next);
-			next.identity = m.identity;
-			next.rank = m.rank;
-			next.clause = m.clause;
+			next.identity = m->identity;
+			next.rank = m->rank;
+			next.clause = m->clause;
 			next.gained_by = tgid;
-			next.cgroup = m.cgroup;
-			next.level = BPF_CORE_READ(own, level);
+			next.cgroup = m->cgroup;
+			next.level = BPF_CORE_READ(task_cgroup(task), level);
 			next.origin = ORIGIN_EXEC;
 			next.flags &= ~(PROC_SPOOFABLE | PROC_NO_INHERIT);
-			if (spoofable)
+			if (m->flags & CLAUSE_SPOOFABLE)
 				next.flags |= PROC_SPOOFABLE;
-			if (m.flags & CLAUSE_NO_INHERIT)
+			if (m->flags & CLAUSE_NO_INHERIT)
 				next.flags |= PROC_NO_INHERIT;
+		}
+	}
+	if (waits && !(next.flags & PROC_SELF)) {
+		next.flags |= PROC_PENDING;
+		if (!next.identity) {
+			next.identity = RESERVED_INIT;
+			next.rank = ~0U; /* nobody's port is refused to it before it is known */
+			next.gained_by = tgid;
 		}
 	}
 	if (next.identity || next.flags)
 		proc_store(tgid, &next);
 	else if (now)
 		bpf_map_delete_elem(&proc, &tgid);
-	exec_report(task, bprm, &next, m.uid, m.cgroup);
+	exec_report(task, BPF_CORE_READ(bprm, filename), &next, m->uid, m->cgroup);
 	return 0;
 }
 
@@ -217,6 +265,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 		next = *p;
 		next.flags &= ~(PROC_SELF | PROC_ARGS_CUT);
+		if (next.flags & (PROC_GATEWAY | PROC_NO_INHERIT))
+			next.flags &= ~PROC_PENDING;
 		next.launch &= ~LAUNCH_FRESH;
 		if (next.identity && !is_pinned(&next) &&
 		    ((next.flags & PROC_NO_INHERIT) ? next.gained_by == from : (next.flags & PROC_GATEWAY) && own))
@@ -230,12 +280,14 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 		if (!is_pinned(&next) && reaches(c, &next)) {
 			from_cgroup(&next, c, to);
-			if (!p || !p->identity)
+			if (!p || !labelled(p))
 				next.launch |= LAUNCH_FRESH;
 		}
 	}
 	if (next.identity || next.flags)
 		proc_store(to, &next);
+	if (next.flags & PROC_PENDING)
+		exec_report(child, NULL, &next, BPF_CORE_READ(child, cred, euid.val), cgroup_id(task_cgroup(child)));
 	return 0;
 }
 
@@ -300,7 +352,7 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 	if (BPF_CORE_READ(to, root, hierarchy_id) != 0 || BPF_CORE_READ(task, pid) != tgid)
 		return 0;
 	m = bpf_map_lookup_elem(&proc, &mover);
-	if (m && m->identity && !(m->flags & (PROC_GATEWAY | PROC_SELF)))
+	if (m && labelled(m) && !(m->flags & (PROC_GATEWAY | PROC_SELF)))
 		return 0;
 	now = bpf_map_lookup_elem(&proc, &tgid);
 	if (now)
@@ -311,14 +363,14 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 	c = bpf_map_lookup_elem(&cgroup_label, &id);
 	if (c && !c->identity)
 		c = NULL;
-	if (!next.identity || next.origin == ORIGIN_CGROUP) {
+	if (!labelled(&next) || next.origin == ORIGIN_CGROUP) {
 		if (c && !reaches(c, &next))
 			return 0;
 		somebody(&next);
 		if (c) {
 			from_cgroup(&next, c, tgid);
-			next.launch = !m || !m->identity ? LAUNCH_FRESH : 0;
-		} else {
+			next.launch = !m || !labelled(m) ? LAUNCH_FRESH : 0;
+		} else if (next.identity != RESERVED_INIT) {
 			unlabel(&next);
 		}
 	} else if (c && replaces(c, &next, to)) {
@@ -392,7 +444,7 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 {
 	struct config *c = config_get();
 	struct scratch *s = scratch_get();
-	struct candidate m = {};
+	struct candidate *m;
 	struct cgroup_label *parent;
 	struct cgroup *up;
 	__u32 level;
@@ -401,6 +453,8 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 
 	if (!c || !s || BPF_CORE_READ(cgrp, root, hierarchy_id) != 0)
 		return 0;
+	m = &s->m;
+	__builtin_memset(m, 0, sizeof(*m));
 	id = cgroup_id(cgrp);
 	level = BPF_CORE_READ(cgrp, level);
 	up = (void *)BPF_CORE_READ(cgrp, self.parent) - bpf_core_field_offset(struct cgroup, self);
@@ -411,8 +465,8 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 		s->label = *parent;
 	s->n_heads = 0;
 	s->n_ids = 0;
-	m.slot = c->match_slot;
-	m.rank = s->label.rank;
+	m->slot = c->match_slot;
+	m->rank = s->label.rank;
 
 	__builtin_memset(s->cgroup.text, 0, sizeof(s->cgroup.text));
 	length = bpf_probe_read_kernel_str(s->cgroup.text, sizeof(s->cgroup.text), path + 1);
@@ -432,19 +486,21 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 		/* the clauses look the patterns up under the cgroup's own id */
 		if (bpf_map_update_elem(&cgroup_label, &id, &s->label, BPF_ANY))
 			count(COUNT_CGROUP_FULL);
-		m.cgroup = id;
-		bpf_loop(64, head_step, &m, 0);
+		m->cgroup = id;
+		bpf_loop(HEADS_MAX, head_step, NULL, 0);
 	}
-	if (m.clause) {
-		s->label.identity = m.identity;
-		s->label.rank = m.rank;
-		s->label.clause = m.clause;
+	if (m->clause) {
+		s->label.identity = m->identity;
+		s->label.rank = m->rank;
+		s->label.clause = m->clause;
 		s->label.level = level;
 		s->label.gained = id;
 		s->label.flags &= ~CGROUP_SPOOFABLE;
-		if (m.flags & CLAUSE_SPOOFABLE)
+		if (m->flags & CLAUSE_SPOOFABLE)
 			s->label.flags |= CGROUP_SPOOFABLE;
 	}
+	if (c->late_cgroups[m->slot & 1])
+		s->label.flags |= CGROUP_PENDING;
 	if ((s->label.identity || s->label.flags || s->label.n_patterns) &&
 	    bpf_map_update_elem(&cgroup_label, &id, &s->label, BPF_ANY))
 		count(COUNT_CGROUP_FULL);

@@ -112,6 +112,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       gateways: settings.gateways,
       containerSockets: settings.containerSockets,
       enablePolicy: settings.enablePolicy,
+      pending: settings.pending,
       object: OBJECT,
       version: VERSION,
       baseUrl: baseUrl === '' ? 'http://127.0.0.1:7460' : baseUrl,

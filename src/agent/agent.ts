@@ -136,7 +136,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     degraded: () => [...problems.values()],
   });
   const reporter = new Reporter(client, options.hostName, reports, log);
-  const late = new LateClauses(labels);
+  const late = new LateClauses(labels, () => enforcement.revokeSoon());
 
   let byIdentity = workloadsByIdentity(enforcement.applied);
   /** Of the control plane, without what files register. */
@@ -152,6 +152,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     process: (pid) => processes.get(pid),
     rules: (rule) => enforcement.rules.names(rule),
     revision: (generation) => enforcement.revisionOf(generation),
+    wasPending: (pid, wallUs) => late.wasPending(pid, wallUs),
     wallUs: createBootClock(),
   };
   let isSomeoneGone = true;
@@ -160,7 +161,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     exec: (event) => {
       processes.exec(event);
       drift.exec(event, processes.get(event.tgid)?.exe ?? '', labels.workloadOfClause(event.clause));
-      late.exec(event.tgid);
+      late.exec(event);
       if (event.identity !== 0) reporter.soon();
     },
     exit: () => {
@@ -169,6 +170,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     cgroup: (event) => {
       tree.event(event);
+      late.cgroup(event);
       if (!event.removed && event.path.endsWith('.socket')) labels.socketUnit(event.path);
       if (event.identity !== 0) reporter.soon();
     },
@@ -270,6 +272,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   let looks = 0;
   const look = setInterval(() => {
     try {
+      late.look();
       netns.refresh();
       enforcement.refreshListening();
       files.look();

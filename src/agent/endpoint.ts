@@ -22,6 +22,8 @@ export interface LabelledProcess {
   readonly gainedIn?: { readonly id: string; readonly isCgroupLabel: boolean };
   /** Its workload is not settled yet (a late clause is being decided). */
   readonly isProvisional?: boolean;
+  /** The kernel saw only a part of its arguments, environment or path. */
+  readonly isCut?: boolean;
 }
 
 export interface EndpointContext {
@@ -67,6 +69,7 @@ function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointConte
       origin: first.origin,
       grade: first.grade,
       beats,
+      ...(members.some(({ isCut }) => isCut) ? { cut: true } : {}),
     },
     state: stateOf(members, placedOf(context.program).get(first.workload), beats),
     processes: members.map(({ process }) => ({

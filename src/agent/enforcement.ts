@@ -17,6 +17,7 @@ import { ListeningPorts } from './listening-ports.ts';
 import { loadMatchFacts } from './match-facts.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
+import { type PendingSetting, withInit, withPending } from './pending.ts';
 import { PolicyWorld } from './policy-world.ts';
 import { createSocketUnitFiles } from './socket-units.ts';
 import type { UserNames } from './user-names.ts';
@@ -39,6 +40,7 @@ export class Enforcement {
   readonly #labels: Labels;
   readonly #netns: NetworkNamespaces;
   readonly #users: UserNames;
+  readonly #pending: PendingSetting;
   readonly #hostLabels: Readonly<Record<string, string>>;
   readonly #sockets = createSocketUnitFiles();
   readonly #listening: ListeningPorts;
@@ -48,6 +50,7 @@ export class Enforcement {
   readonly #revisions: { upTo: number; revision: number }[] = [];
   #applied: DesiredState = EMPTY_STATE;
   #settle: NodeJS.Timeout | undefined;
+  #revoking: NodeJS.Timeout | undefined;
   /** The kernel may not hold what the compiler says: at the start, and after a refusal. */
   #behind = true;
 
@@ -56,9 +59,10 @@ export class Enforcement {
     labels: Labels,
     netns: NetworkNamespaces,
     users: UserNames,
-    { hostLabels, enablePolicy }: Pick<AgentOptions, 'hostLabels' | 'enablePolicy'>,
+    { hostLabels, enablePolicy, pending = 'allow' }: Pick<AgentOptions, 'hostLabels' | 'enablePolicy' | 'pending'>,
   ) {
     this.#hostLabels = hostLabels;
+    this.#pending = pending;
     this.#world = new PolicyWorld((identity) => this.#listening.of(identity), enablePolicy);
     this.#kernel = kernel;
     this.#labels = labels;
@@ -132,6 +136,14 @@ export class Enforcement {
     if (this.#listening.refresh(this.#applied).size > 0) this.#policy(this.#applied, this.#applied.revision);
   }
 
+  /** Once for all that comes within a few milliseconds. */
+  revokeSoon(): void {
+    this.#revoking ??= setTimeout(() => {
+      this.#revoking = undefined;
+      this.revoke();
+    }, 5);
+  }
+
   /** Every connection is judged again; those without a right are destroyed. */
   revoke(): void {
     this.#netns.each(() => revoke(this.#kernel));
@@ -139,6 +151,7 @@ export class Enforcement {
 
   stop(): void {
     clearTimeout(this.#settle);
+    clearTimeout(this.#revoking);
   }
 
   #program(state: DesiredState): MatchProgram {
@@ -149,7 +162,7 @@ export class Enforcement {
 
   #policy(state: DesiredState, revision: number): void {
     this.#listening.refresh(state);
-    const world = this.#world.of(state);
+    const world = withInit(this.#world.of(state), this.#pending);
     const updated = this.#compiler.update(world);
     // After a refusal the compiler is ahead of the kernel: then everything is compared, not only what changed.
     const changed = new Map<IdentityId, CompiledIdentity | undefined>(this.#behind ? this.#compiler.all() : updated);
@@ -158,6 +171,7 @@ export class Enforcement {
         if (!changed.has(id as IdentityId)) changed.set(id as IdentityId, undefined);
     const addresses = addressIdentities(world.cidrs, state.workloads.values());
     this.#behind = true;
+    for (const [id, compiled] of changed) changed.set(id, withPending(id, compiled, this.#pending));
     const { generation } = this.#applier.apply({ changed, addresses });
     this.#behind = false;
     const last = this.#revisions.at(-1);

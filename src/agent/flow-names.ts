@@ -13,6 +13,8 @@ export interface FlowNames {
   rules(rule: number): readonly string[];
   /** Revision of the policy that a generation carried. */
   revision(generation: number): number | undefined;
+  /** Whether it was not decided yet at that time (µs since 1970) who this process is. */
+  wasPending(pid: number, wallUs: number): boolean;
   /** Microseconds since 1970 of a CLOCK_BOOTTIME stamp. */
   wallUs(bootNs: number): number;
 }

@@ -1,5 +1,5 @@
 import type { Flow } from '../api/flow.ts';
-import { isOutside } from '../core/identity.ts';
+import { isOutside, RESERVED } from '../core/identity.ts';
 import { addressText } from '../datapath/events.ts';
 import { DropReason, type FlowEvent, FlowKind } from '../datapath/postern.skel.ts';
 import { type FlowNames, toFlowEnd } from './flow-names.ts';
@@ -50,6 +50,7 @@ export function toFlow(event: FlowEvent, names: FlowNames): Flow {
     ...(rules.length > 1 ? { rules: [...rules] } : {}),
     ...(revision === undefined ? {} : { revision }),
     host: names.host,
+    ...(isProvisional(event, names) ? { provisional: true } : {}),
     source: toFlowEnd(names, {
       identity: event.source_id,
       pid: event.source_tgid,
@@ -74,6 +75,13 @@ export function toFlow(event: FlowEvent, names: FlowNames): Flow {
       : {}),
     ...(event.flags & REVOKED ? { detail: 'revoked: the connection was open when its right ended' } : {}),
   };
+}
+
+/** An end of it was not known yet. */
+function isProvisional(event: FlowEvent, { wasPending, wallUs }: FlowNames): boolean {
+  if (event.source_id === RESERVED.init || event.destination_id === RESERVED.init) return true;
+  const at = wallUs(event.header.time_ns);
+  return [event.source_tgid, event.destination_tgid].some((pid) => pid !== 0 && wasPending(pid, at));
 }
 
 /** RFC 3339 UTC with microseconds. */

@@ -1,20 +1,37 @@
 import type { ListeningSocket } from '../core/match-clause.ts';
 import { addressText } from '../datapath/events.ts';
-import type { ListenEvent } from '../datapath/postern.skel.ts';
+import { type CgroupEvent, type ExecEvent, type ListenEvent, ProcFlag } from '../datapath/postern.skel.ts';
 import type { Labels } from './labels.ts';
 
-/** What the kernel cannot decide: processes are asked again when they exec or listen, as long as a clause needs it. */
+/** How long it is remembered that a process was decided late, ms. */
+const REMEMBERED_MS = 10_000;
+
+/**
+ * What the kernel cannot decide. It says which processes wait (PROC_PENDING): those are decided as soon as their exec is
+ * read; and whoever listens is asked again as long as a clause needs it.
+ */
 export class LateClauses {
   readonly #labels: Labels;
+  readonly #revokeSoon: () => void;
   readonly #listening = new Map<number, ListeningSocket[]>();
+  /** Until when (ms since 1970) a process was provisional. */
+  readonly #decided = new Map<number, number>();
 
-  constructor(labels: Labels) {
+  /** @param revokeSoon sockets have another name now: connections are to be judged again */
+  constructor(labels: Labels, revokeSoon: () => void) {
     this.#labels = labels;
+    this.#revokeSoon = revokeSoon;
   }
 
-  exec(pid: number): void {
-    this.#listening.delete(pid);
-    if (this.#labels.program.late.length > 0) this.#labels.settle(pid, []);
+  exec(event: ExecEvent): void {
+    if (event.forked === 0) this.#listening.delete(event.tgid);
+    if ((event.flags & ProcFlag.PROC_PENDING) !== 0)
+      this.#settle(event.tgid, event.forked === 0 ? undefined : event.ppid);
+    else if (this.#decided.has(event.tgid) && this.#labels.restore(event)) this.#revokeSoon();
+  }
+
+  cgroup(event: CgroupEvent): void {
+    if (event.removed === 0) this.#labels.settleCgroup(event.id);
   }
 
   listen(event: ListenEvent): void {
@@ -26,6 +43,24 @@ export class LateClauses {
       address: addressText(event.addr) || '::',
     });
     this.#listening.set(event.tgid, sockets);
-    this.#labels.settle(event.tgid, sockets);
+    if (this.#labels.settle(event.tgid, { listening: sockets })) this.#revokeSoon();
+  }
+
+  /** Whose event was lost is found here. */
+  look(): void {
+    for (const pid of this.#labels.pending()) this.#settle(pid);
+    const old = Date.now() - REMEMBERED_MS;
+    for (const [pid, until] of this.#decided) if (until < old) this.#decided.delete(pid);
+  }
+
+  /** Was it not known who this process is? */
+  wasPending(pid: number, wallUs: number): boolean {
+    return wallUs <= (this.#decided.get(pid) ?? 0) * 1000;
+  }
+
+  #settle(pid: number, forkedFrom?: number): void {
+    const moved = this.#labels.settle(pid, { forkedFrom });
+    this.#decided.set(pid, Date.now() + 1);
+    if (moved) this.#revokeSoon();
   }
 }

@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly containerSockets: readonly string[];
   /** Whom default deny meets: `default` whom a policy selects, `always` every workload, `never` nobody, and no rule is in force. */
   readonly enablePolicy?: 'default' | 'always' | 'never';
+  /** What a process may do of which only user space can tell who it is, until it has. Default `allow`. */
+  readonly pending?: 'allow' | 'deny';
   /** Folder with registrations of this host alone; need not exist. */
   readonly workloadsDir: string;
   /** The compiled BPF object. */

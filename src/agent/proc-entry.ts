@@ -31,6 +31,7 @@ export function toProcEntry(
 ): Proc | undefined {
   const { exe, uid } = process;
   const flags =
+    ((old?.flags ?? 0) & ProcFlag.PROC_ARGS_CUT) |
     (isGateway(process, old, context.gateways) ? ProcFlag.PROC_GATEWAY : 0) |
     (exe !== undefined && uid === 0 && context.failsafe.has(exe) ? ProcFlag.PROC_FAILSAFE : 0);
   if (clause === undefined && refuses !== undefined)
@@ -42,10 +43,11 @@ export function toProcEntry(
     };
   if (clause === undefined) return flags === 0 ? undefined : { ...unlabelled(), flags };
   const isFresh = origin === 'cgroup' && ((old?.launch ?? 0) & LaunchFlag.LAUNCH_FRESH) !== 0;
+  const number = context.numberOf(clause);
   return {
     identity: clause.identity,
     rank: clause.rank,
-    clause: context.numberOf(clause),
+    clause: number,
     gained_by: gainedBy,
     cgroup: context.cgroupId(gainedIn) ?? 0,
     origin: ORIGINS[origin],
@@ -55,7 +57,8 @@ export function toProcEntry(
       (clause.inherit === 'none' ? ProcFlag.PROC_NO_INHERIT : 0),
     level: depthOf(gainedIn),
     launch: (startsJobs ? LaunchFlag.LAUNCH_JOBS : 0) | (isFresh ? LaunchFlag.LAUNCH_FRESH : 0),
-    pad: new Uint8Array(4),
+    late: old?.clause === number ? old.late : 0,
+    pad: new Uint8Array(3),
   };
 }
 
@@ -81,7 +84,8 @@ export function unlabelled(): Proc {
     flags: 0,
     level: 0,
     launch: 0,
-    pad: new Uint8Array(4),
+    late: 0,
+    pad: new Uint8Array(3),
   };
 }
 

@@ -25,6 +25,8 @@ export const Endpoint = object({
       origin: oneOf(['exec', 'cgroup', 'inherited', 'run', 'listen', 'backfill']),
       grade: oneOf(['firstPacket', 'late']),
       beats: v.optional(v.array(object({ workload: v.string(), by: v.string() }))),
+      /** The kernel saw only a part of its arguments, environment or path: user space decided. */
+      cut: v.optional(v.boolean()),
     }),
   ),
   state: oneOf(['ok', 'provisional', 'conflict', 'drifted']),

@@ -32,6 +32,7 @@ export interface Settings {
   readonly gateways: Gateways;
   readonly containerSockets: readonly string[];
   readonly enablePolicy: 'default' | 'always' | 'never';
+  readonly pending: 'allow' | 'deny';
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
   readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
@@ -95,6 +96,14 @@ const ENABLE_POLICY: Flag = {
   env: 'POSTERN_ENABLE_POLICY',
   default: 'default',
 };
+const PENDING: Flag = {
+  name: 'pending',
+  value: 'WHAT',
+  choices: ['allow', 'deny'],
+  summary: 'what a process may do until user space has decided who it is; deny: what policy grants reserved:init',
+  env: 'POSTERN_PENDING',
+  default: 'allow',
+};
 const CONTAINER_SOCKETS: Flag = {
   name: 'container-sockets',
   value: 'PATH,...',
@@ -143,6 +152,7 @@ export const AGENT_FLAGS: readonly Flag[] = [
   GATEWAYS,
   CONTAINER_SOCKETS,
   ENABLE_POLICY,
+  PENDING,
 ];
 export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
 
@@ -166,6 +176,7 @@ function toSettings(call: Call): Settings {
     hostLabels: toPairs((maybe('host-labels') ?? '').split(',').filter(Boolean), '--host-labels'),
     gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
     enablePolicy: read('enable-policy', 'default') as Settings['enablePolicy'],
+    pending: read('pending', 'allow') as Settings['pending'],
     containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
     workloadsDir: read('workloads-dir', WORKLOADS_DIR.default!),
     databaseUrl: maybe('database-url'),

@@ -125,16 +125,10 @@ function anyStartsWith(args: ReadonlySet<string>, text: string): boolean {
   return false;
 }
 
-/** What of the clause the kernel cannot decide yet, whatever its patterns; undefined = nothing. */
-export function lateField(clause: Clause): 'argsRegex' | 'script' | 'env' | undefined {
-  if (clause.argsRegex !== undefined) return 'argsRegex';
-  if (clause.script !== undefined && !KERNEL_DECIDES.script) return 'script';
-  if (clause.env.length > 0 && !KERNEL_DECIDES.env) return 'env';
-  return undefined;
+/** What of the clause the kernel cannot decide, whatever its patterns; undefined = nothing. */
+export function lateField(clause: Clause): 'argsRegex' | undefined {
+  return clause.argsRegex === undefined ? undefined : 'argsRegex';
 }
-
-/** Fields that the kernel's tables have room for. False = every clause with that field is `late`. */
-const KERNEL_DECIDES: Readonly<Record<'script' | 'env', boolean>> = { script: false, env: true };
 
 export function anyListenMatches(patterns: readonly ListenPattern[], sockets: readonly ListeningSocket[]): boolean {
   return sockets.some((socket) => patterns.some((pattern) => listenMatches(pattern, socket)));

@@ -106,6 +106,17 @@ export class Kernel {
     return link.readIter();
   }
 
+  /** The same over one process; does nothing if that has ended. */
+  iterateProcess(name: 'backfill', pid: number): void {
+    try {
+      const link = this.programs.program(name).attachIter({ pid });
+      link.readIter();
+      link.close();
+    } catch (error) {
+      if (existsSync(`/proc/${pid}`)) throw error;
+    }
+  }
+
   /** Ends this process's hold; what is pinned goes on. */
   close(): void {
     for (const link of this.#iterators.values()) link.close();

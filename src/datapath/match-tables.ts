@@ -2,10 +2,12 @@ import { parseAddress } from '../core/cidr.ts';
 import type { Gateway } from '../core/gateways.ts';
 import { toGlob } from '../core/glob.ts';
 import { placeAffix } from '../core/match-clause.ts';
-import type { ProgramClause } from '../core/match-program.ts';
+import type { MatchProgram, ProgramClause } from '../core/match-program.ts';
 import { socketAffixes } from '../core/match-sockets.ts';
 import { CgroupPatterns, nested } from './cgroup-patterns.ts';
+import { EXE_PATH, EXE_SCRIPT, writeInterpreters } from './interpreter-tables.ts';
 import type { DatapathMaps } from './maps.ts';
+import { decidedParts, lateParts, type ProgramPart } from './match-records.ts';
 import { hashPath } from './path-hash.ts';
 import { type Clause, ExeFlag, ProcFlag } from './postern.skel.ts';
 
@@ -20,6 +22,9 @@ const CLAUSE_EXE = 1;
 const CLAUSE_UID = 2;
 const CLAUSE_SPOOFABLE = 4;
 const CLAUSE_NO_INHERIT = 8;
+const CLAUSE_SCRIPT = 16;
+const CLAUSE_LATE = 32;
+const CLAUSE_NAME = 64;
 /** ENV_SLOT: patterns of the environment live beside those of arguments. */
 export const ENV_SLOT = 2;
 const PREFIX_KIND = 1;
@@ -42,18 +47,40 @@ export class MatchTables {
   readonly #args = new Map<string, ArgPattern>();
   readonly cgroups = new CgroupPatterns();
   readonly #cgroupHeads = new Map<number, number>();
-  readonly #exes = new Map<bigint, { head: number; flags: number }>();
+  readonly #exes = new Map<bigint, Head>();
+  readonly #scripts = new Map<bigint, Head>();
   readonly #listen = new Map<
     string,
     { addr: Uint8Array; port: number; protocol: number; clause: ProgramClause; number: number }
   >();
-  anyHead = 0;
+  readonly #any: Head = { head: 0, flags: 0 };
+  /** Late records that nothing but an unsure script indexes. */
+  readonly #unsure: Head = { head: 0, flags: 0 };
 
-  constructor(hashKey: bigint, slot: number, clauses: readonly ProgramClause[]) {
+  constructor(hashKey: bigint, slot: number, { clauses, late }: Pick<MatchProgram, 'clauses' | 'late'>) {
     this.#hashKey = hashKey;
     this.#slot = slot;
-    this.#argUse = argUse(clauses);
-    for (const clause of clauses) this.#add(clause);
+    this.#argUse = argUse([...clauses, ...late]);
+    const all = [
+      ...clauses.map((clause) => ({ clause, isLate: false })),
+      ...late.map((clause) => ({ clause, isLate: true })),
+    ];
+    for (const { clause, isLate } of all.sort((a, b) => a.clause.rank - b.clause.rank))
+      if (isLate) this.#addExec(clause, lateParts(clause), [clause.cgroups.map((pattern) => this.cgroups.id(pattern))]);
+      else this.#add(clause);
+  }
+
+  get anyHead(): number {
+    return this.#any.head;
+  }
+
+  get unsureHead(): number {
+    return this.#unsure.head;
+  }
+
+  /** Scripts that are looked for. */
+  get scripts(): number {
+    return this.#scripts.size + (this.#clauses.some(({ script_state }) => script_state > 0) ? 1 : 0);
   }
 
   get argPatterns(): number {
@@ -76,32 +103,50 @@ export class MatchTables {
           this.#cgroupHeads.set(id, this.#record(clause, { cgroups: ids, next: this.#cgroupHeads.get(id) ?? 0 }));
       return;
     }
+    this.#addExec(clause, decidedParts(clause), this.#places(clause, cgroups));
+  }
+
+  #addExec(clause: ProgramClause, parts: readonly ProgramPart[], places: readonly number[][]): void {
+    if (parts.length === 0) return;
     const args = [
       ...clause.args.map((arg) => this.#arg(arg, false)),
       ...clause.env.map((variable) => this.#arg(variable, true)),
     ];
-    const index = this.#rarest(args);
-    for (const [exe, ids] of pairs(clause.exes ?? [undefined], this.#places(clause, cgroups))) {
-      const hash = exe === undefined ? undefined : hashPath(this.#hashKey, exe);
-      const parts = { exe: hash, args: args.map((arg) => arg.id), cgroups: ids };
-      if (index !== undefined) index.head = this.#record(clause, { ...parts, next: index.head });
-      else if (hash !== undefined) {
-        const entry = this.#exe(hash);
-        entry.head = this.#record(clause, { ...parts, next: entry.head });
-      } else this.anyHead = this.#record(clause, { ...parts, next: this.anyHead });
+    const rarest = this.#rarest(args);
+    for (const [part, cgroups] of pairs(parts, places)) {
+      const exe = part.exe === undefined ? undefined : hashPath(this.#hashKey, part.exe);
+      const script = part.script === undefined ? undefined : hashPath(this.#hashKey, part.script);
+      const index = rarest ?? this.#indexOf(part, exe, script);
+      index.head = this.#record(clause, {
+        ...{ exe, script, args: args.map((arg) => arg.id), cgroups, next: index.head },
+        flags: (part.isLate ? CLAUSE_LATE : 0) | (part.isName ? CLAUSE_NAME : 0),
+        scriptState: part.scriptState ?? 0,
+      });
     }
+  }
+
+  #indexOf(part: ProgramPart, exe: bigint | undefined, script: bigint | undefined): Head {
+    if (exe !== undefined && !part.isName) return headOf(this.#exes, exe);
+    if (script !== undefined) return headOf(this.#scripts, script);
+    return part.scriptState === 2 ? this.#unsure : this.#any;
   }
 
   addSpecial({ gateways, failsafe, executors = [] }: SpecialExecutables): void {
     for (const { path, startsJobs } of gateways)
-      this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_GATEWAY | (startsJobs ? ExeFlag.EXE_JOBS : 0);
-    for (const path of executors) this.#exe(hashPath(this.#hashKey, path)).flags |= ExeFlag.EXE_EXECUTOR;
-    for (const path of failsafe) this.#exe(hashPath(this.#hashKey, path)).flags |= ProcFlag.PROC_FAILSAFE;
+      for (const list of [this.#exes, this.#scripts])
+        headOf(list, hashPath(this.#hashKey, path)).flags |=
+          ProcFlag.PROC_GATEWAY | (startsJobs ? ExeFlag.EXE_JOBS : 0);
+    const flag = (path: string, flags: number): void => {
+      headOf(this.#exes, hashPath(this.#hashKey, path)).flags |= flags;
+    };
+    for (const path of executors) flag(path, ExeFlag.EXE_EXECUTOR);
+    for (const path of failsafe) flag(path, ProcFlag.PROC_FAILSAFE);
   }
 
   requireRoom(maps: DatapathMaps): void {
     requireRoom('argument patterns', this.#args.size, ARG_PATTERNS_MAX);
-    requireRoom('executables', this.#exes.size, maps.exe_match.maxEntries / 2);
+    requireRoom('clauses', this.records.length, CLAUSES_MAX);
+    requireRoom('executables and scripts', this.#exes.size + this.#scripts.size, maps.exe_match.maxEntries / 2 - 512);
     requireRoom('cgroup patterns', this.cgroups.all().length, CGROUP_PATTERN_MAX - 1);
     requireRoom('listening ports', this.#listen.size, maps.listen_match.maxEntries / 2);
   }
@@ -114,7 +159,12 @@ export class MatchTables {
     );
     const trie = this.cgroups.trie();
     maps.clauses.updateBatch(this.#clauses.map((clause, i) => [slot * CLAUSES_MAX + i, clause] as const));
-    maps.exe_match.updateBatch([...this.#exes].map(([hash, value]) => [{ hash, slot, pad: 0 }, value] as const));
+    for (const [kind, list] of [
+      [EXE_PATH, this.#exes],
+      [EXE_SCRIPT, this.#scripts],
+    ] as const)
+      maps.exe_match.updateBatch([...list].map(([hash, value]) => [{ hash, slot, kind }, value] as const));
+    writeInterpreters(maps, this.#hashKey, slot);
     maps.arg_match.updateBatch(
       [...this.#args.values()]
         .filter((arg) => (arg.kind & PREFIX_KIND) === 0)
@@ -190,15 +240,26 @@ export class MatchTables {
 
   #record(
     clause: ProgramClause,
-    parts: { exe?: bigint | undefined; args?: readonly number[]; cgroups: readonly number[]; next: number },
+    parts: {
+      exe?: bigint | undefined;
+      script?: bigint | undefined;
+      args?: readonly number[];
+      cgroups: readonly number[];
+      next: number;
+      flags?: number;
+      scriptState?: number;
+    },
   ): number {
     const flags =
+      (parts.flags ?? 0) |
       (parts.exe === undefined ? 0 : CLAUSE_EXE) |
+      (parts.script === undefined ? 0 : CLAUSE_SCRIPT) |
       (clause.uid === undefined ? 0 : CLAUSE_UID) |
       (clause.spoofable === null ? 0 : CLAUSE_SPOOFABLE) |
       (clause.inherit === 'none' ? CLAUSE_NO_INHERIT : 0);
     this.#clauses.push({
       exe: parts.exe ?? 0n,
+      script: parts.script ?? 0n,
       identity: clause.identity,
       rank: clause.rank,
       uid: clause.uid ?? 0,
@@ -206,7 +267,8 @@ export class MatchTables {
       args: padded(parts.args ?? [], CLAUSE_ARGS),
       cgroups: [parts.cgroups[0] ?? 0, parts.cgroups[1] ?? 0],
       flags,
-      pad: new Uint8Array(7),
+      script_state: parts.scriptState ?? 0,
+      pad: new Uint8Array(6),
     });
     this.records.push(clause);
     return this.records.length;
@@ -228,15 +290,21 @@ export class MatchTables {
     const use = (arg: ArgPattern): number => this.#argUse.get(`${arg.kind}${arg.key}`) ?? 0;
     return [...args].sort((a, b) => use(a) - use(b))[0];
   }
+}
 
-  #exe(hash: bigint): { head: number; flags: number } {
-    let entry = this.#exes.get(hash);
-    if (entry === undefined) {
-      entry = { head: 0, flags: 0 };
-      this.#exes.set(hash, entry);
-    }
-    return entry;
+/** Where a chain of clauses begins; its record's number, 0 = none. */
+interface Head {
+  head: number;
+  flags: number;
+}
+
+function headOf(list: Map<bigint, Head>, hash: bigint): Head {
+  let entry = list.get(hash);
+  if (entry === undefined) {
+    entry = { head: 0, flags: 0 };
+    list.set(hash, entry);
   }
+  return entry;
 }
 
 function pairs<A, B>(list: readonly A[], others: readonly B[]): [A, B][] {

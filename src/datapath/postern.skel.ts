@@ -79,6 +79,7 @@ export const ProcFlag = {
   PROC_PINNED: 16,
   PROC_ARGS_CUT: 32,
   PROC_NO_INHERIT: 64,
+  PROC_PENDING: 128,
 } as const;
 export type ProcFlag = (typeof ProcFlag)[keyof typeof ProcFlag];
 
@@ -96,6 +97,23 @@ export const ExeFlag = {
   EXE_EXECUTOR: 512,
 } as const;
 export type ExeFlag = (typeof ExeFlag)[keyof typeof ExeFlag];
+
+/** enum interpreter */
+export const Interpreter = {
+  INTERPRETER_NONE: 0,
+  INTERPRETER_SCRIPT: 1,
+  INTERPRETER_SHELL: 2,
+  INTERPRETER_JAVA: 3,
+} as const;
+export type Interpreter = (typeof Interpreter)[keyof typeof Interpreter];
+
+/** enum option_action */
+export const OptionAction = {
+  OPTION_ENDS: 1,
+  OPTION_TAKES_VALUE: 2,
+  OPTION_TAKES_SCRIPT: 3,
+} as const;
+export type OptionAction = (typeof OptionAction)[keyof typeof OptionAction];
 
 /** struct event_header, 16 bytes */
 export interface EventHeader {
@@ -223,7 +241,7 @@ export interface ExecEvent {
   clause: number;
   origin: number;
   flags: number;
-  pad: number;
+  forked: number;
   cgroup: number;
   start_ns: number;
   comm: string;
@@ -241,7 +259,7 @@ export const execEventCodec: Codec<ExecEvent> = {
       clause: view.getUint32(offset + 32, true),
       origin: view.getUint8(offset + 36),
       flags: view.getUint8(offset + 37),
-      pad: view.getUint16(offset + 38, true),
+      forked: view.getUint16(offset + 38, true),
       cgroup: getU64(view, offset + 40),
       start_ns: getU64(view, offset + 48),
       comm: getString(view, offset + 56, 16),
@@ -257,7 +275,7 @@ export const execEventCodec: Codec<ExecEvent> = {
     view.setUint32(offset + 32, value.clause, true);
     view.setUint8(offset + 36, value.origin);
     view.setUint8(offset + 37, value.flags);
-    view.setUint16(offset + 38, value.pad, true);
+    view.setUint16(offset + 38, value.forked, true);
     setU64(view, offset + 40, value.cgroup);
     setU64(view, offset + 48, value.start_ns);
     setString(view, offset + 56, 16, value.comm);
@@ -429,6 +447,46 @@ export const revokedCodec: Codec<Revoked> = {
   },
 };
 
+/** struct cgroup_label, 56 bytes */
+export interface CgroupLabel {
+  identity: number;
+  rank: number;
+  clause: number;
+  level: number;
+  flags: number;
+  n_patterns: number;
+  pad: number;
+  gained: number;
+  patterns: number[];
+}
+export const cgroupLabelCodec: Codec<CgroupLabel> = {
+  size: 56,
+  decode(view, offset) {
+    return {
+      identity: view.getUint32(offset, true),
+      rank: view.getUint32(offset + 4, true),
+      clause: view.getUint32(offset + 8, true),
+      level: view.getUint8(offset + 12),
+      flags: view.getUint8(offset + 13),
+      n_patterns: view.getUint8(offset + 14),
+      pad: view.getUint8(offset + 15),
+      gained: getU64(view, offset + 16),
+      patterns: [view.getUint32(offset + 24, true), view.getUint32(offset + 28, true), view.getUint32(offset + 32, true), view.getUint32(offset + 36, true), view.getUint32(offset + 40, true), view.getUint32(offset + 44, true), view.getUint32(offset + 48, true), view.getUint32(offset + 52, true)],
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.identity, true);
+    view.setUint32(offset + 4, value.rank, true);
+    view.setUint32(offset + 8, value.clause, true);
+    view.setUint8(offset + 12, value.level);
+    view.setUint8(offset + 13, value.flags);
+    view.setUint8(offset + 14, value.n_patterns);
+    view.setUint8(offset + 15, value.pad);
+    setU64(view, offset + 16, value.gained);
+    for (let i0 = 0; i0 < 8; i0++) { const item0 = value.patterns[i0]; if (item0 === undefined) throw new RangeError('cgroup_label.patterns: wanted 8 elements'); view.setUint32(offset + 24 + i0 * 4, item0, true); }
+  },
+};
+
 /** struct connection, 48 bytes */
 export interface Connection {
   local_id: number;
@@ -523,6 +581,7 @@ export interface Proc {
   flags: number;
   level: number;
   launch: number;
+  late: number;
   pad: Uint8Array;
 }
 export const procCodec: Codec<Proc> = {
@@ -538,7 +597,8 @@ export const procCodec: Codec<Proc> = {
       flags: view.getUint8(offset + 25),
       level: view.getUint8(offset + 26),
       launch: view.getUint8(offset + 27),
-      pad: getBytes(view, offset + 28, 4),
+      late: view.getUint8(offset + 28),
+      pad: getBytes(view, offset + 29, 3),
     };
   },
   encode(view, offset, value) {
@@ -551,51 +611,12 @@ export const procCodec: Codec<Proc> = {
     view.setUint8(offset + 25, value.flags);
     view.setUint8(offset + 26, value.level);
     view.setUint8(offset + 27, value.launch);
-    setBytes(view, offset + 28, 4, value.pad);
+    view.setUint8(offset + 28, value.late);
+    setBytes(view, offset + 29, 3, value.pad);
   },
 };
 
-/** struct cgroup_label, 56 bytes */
-export interface CgroupLabel {
-  identity: number;
-  rank: number;
-  clause: number;
-  level: number;
-  flags: number;
-  n_patterns: number;
-  pad: number;
-  gained: number;
-  patterns: number[];
-}
-export const cgroupLabelCodec: Codec<CgroupLabel> = {
-  size: 56,
-  decode(view, offset) {
-    return {
-      identity: view.getUint32(offset, true),
-      rank: view.getUint32(offset + 4, true),
-      clause: view.getUint32(offset + 8, true),
-      level: view.getUint8(offset + 12),
-      flags: view.getUint8(offset + 13),
-      n_patterns: view.getUint8(offset + 14),
-      pad: view.getUint8(offset + 15),
-      gained: getU64(view, offset + 16),
-      patterns: [view.getUint32(offset + 24, true), view.getUint32(offset + 28, true), view.getUint32(offset + 32, true), view.getUint32(offset + 36, true), view.getUint32(offset + 40, true), view.getUint32(offset + 44, true), view.getUint32(offset + 48, true), view.getUint32(offset + 52, true)],
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.identity, true);
-    view.setUint32(offset + 4, value.rank, true);
-    view.setUint32(offset + 8, value.clause, true);
-    view.setUint8(offset + 12, value.level);
-    view.setUint8(offset + 13, value.flags);
-    view.setUint8(offset + 14, value.n_patterns);
-    view.setUint8(offset + 15, value.pad);
-    setU64(view, offset + 16, value.gained);
-    for (let i0 = 0; i0 < 8; i0++) { const item0 = value.patterns[i0]; if (item0 === undefined) throw new RangeError('cgroup_label.patterns: wanted 8 elements'); view.setUint32(offset + 24 + i0 * 4, item0, true); }
-  },
-};
-
-/** struct config, 88 bytes */
+/** struct config, 112 bytes */
 export interface Config {
   hash_key: bigint;
   scope: number;
@@ -611,10 +632,13 @@ export interface Config {
   round: number;
   scope_level: number;
   revoke_by_list: number;
+  scripts: number[];
+  unsure_head: number[];
+  late_cgroups: number[];
   pad: number;
 }
 export const configCodec: Codec<Config> = {
-  size: 88,
+  size: 112,
   decode(view, offset) {
     return {
       hash_key: view.getBigUint64(offset, true),
@@ -631,7 +655,10 @@ export const configCodec: Codec<Config> = {
       round: view.getUint32(offset + 68, true),
       scope_level: view.getUint32(offset + 72, true),
       revoke_by_list: view.getUint32(offset + 76, true),
-      pad: view.getUint32(offset + 80, true),
+      scripts: [view.getUint32(offset + 80, true), view.getUint32(offset + 84, true)],
+      unsure_head: [view.getUint32(offset + 88, true), view.getUint32(offset + 92, true)],
+      late_cgroups: [view.getUint32(offset + 96, true), view.getUint32(offset + 100, true)],
+      pad: view.getUint32(offset + 104, true),
     };
   },
   encode(view, offset, value) {
@@ -649,7 +676,10 @@ export const configCodec: Codec<Config> = {
     view.setUint32(offset + 68, value.round, true);
     view.setUint32(offset + 72, value.scope_level, true);
     view.setUint32(offset + 76, value.revoke_by_list, true);
-    view.setUint32(offset + 80, value.pad, true);
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.scripts[i0]; if (item0 === undefined) throw new RangeError('config.scripts: wanted 2 elements'); view.setUint32(offset + 80 + i0 * 4, item0, true); }
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.unsure_head[i0]; if (item0 === undefined) throw new RangeError('config.unsure_head: wanted 2 elements'); view.setUint32(offset + 88 + i0 * 4, item0, true); }
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.late_cgroups[i0]; if (item0 === undefined) throw new RangeError('config.late_cgroups: wanted 2 elements'); view.setUint32(offset + 96 + i0 * 4, item0, true); }
+    view.setUint32(offset + 104, value.pad, true);
   },
 };
 
@@ -900,9 +930,10 @@ export const localValCodec: Codec<LocalVal> = {
   },
 };
 
-/** struct clause, 104 bytes */
+/** struct clause, 112 bytes */
 export interface Clause {
   exe: bigint;
+  script: bigint;
   identity: number;
   rank: number;
   uid: number;
@@ -910,33 +941,38 @@ export interface Clause {
   args: number[];
   cgroups: number[];
   flags: number;
+  script_state: number;
   pad: Uint8Array;
 }
 export const clauseCodec: Codec<Clause> = {
-  size: 104,
+  size: 112,
   decode(view, offset) {
     return {
       exe: view.getBigUint64(offset, true),
-      identity: view.getUint32(offset + 8, true),
-      rank: view.getUint32(offset + 12, true),
-      uid: view.getUint32(offset + 16, true),
-      next: view.getUint32(offset + 20, true),
-      args: Array.from({ length: 16 }, (_, i0) => view.getUint32(offset + 24 + i0 * 4, true)),
-      cgroups: [view.getUint32(offset + 88, true), view.getUint32(offset + 92, true)],
-      flags: view.getUint8(offset + 96),
-      pad: getBytes(view, offset + 97, 7),
+      script: view.getBigUint64(offset + 8, true),
+      identity: view.getUint32(offset + 16, true),
+      rank: view.getUint32(offset + 20, true),
+      uid: view.getUint32(offset + 24, true),
+      next: view.getUint32(offset + 28, true),
+      args: Array.from({ length: 16 }, (_, i0) => view.getUint32(offset + 32 + i0 * 4, true)),
+      cgroups: [view.getUint32(offset + 96, true), view.getUint32(offset + 100, true)],
+      flags: view.getUint8(offset + 104),
+      script_state: view.getUint8(offset + 105),
+      pad: getBytes(view, offset + 106, 6),
     };
   },
   encode(view, offset, value) {
     view.setBigUint64(offset, value.exe, true);
-    view.setUint32(offset + 8, value.identity, true);
-    view.setUint32(offset + 12, value.rank, true);
-    view.setUint32(offset + 16, value.uid, true);
-    view.setUint32(offset + 20, value.next, true);
-    for (let i0 = 0; i0 < 16; i0++) { const item0 = value.args[i0]; if (item0 === undefined) throw new RangeError('clause.args: wanted 16 elements'); view.setUint32(offset + 24 + i0 * 4, item0, true); }
-    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.cgroups[i0]; if (item0 === undefined) throw new RangeError('clause.cgroups: wanted 2 elements'); view.setUint32(offset + 88 + i0 * 4, item0, true); }
-    view.setUint8(offset + 96, value.flags);
-    setBytes(view, offset + 97, 7, value.pad);
+    view.setBigUint64(offset + 8, value.script, true);
+    view.setUint32(offset + 16, value.identity, true);
+    view.setUint32(offset + 20, value.rank, true);
+    view.setUint32(offset + 24, value.uid, true);
+    view.setUint32(offset + 28, value.next, true);
+    for (let i0 = 0; i0 < 16; i0++) { const item0 = value.args[i0]; if (item0 === undefined) throw new RangeError('clause.args: wanted 16 elements'); view.setUint32(offset + 32 + i0 * 4, item0, true); }
+    for (let i0 = 0; i0 < 2; i0++) { const item0 = value.cgroups[i0]; if (item0 === undefined) throw new RangeError('clause.cgroups: wanted 2 elements'); view.setUint32(offset + 96 + i0 * 4, item0, true); }
+    view.setUint8(offset + 104, value.flags);
+    view.setUint8(offset + 105, value.script_state);
+    setBytes(view, offset + 106, 6, value.pad);
   },
 };
 
@@ -944,7 +980,7 @@ export const clauseCodec: Codec<Clause> = {
 export interface ExeKey {
   hash: bigint;
   slot: number;
-  pad: number;
+  kind: number;
 }
 export const exeKeyCodec: Codec<ExeKey> = {
   size: 16,
@@ -952,13 +988,13 @@ export const exeKeyCodec: Codec<ExeKey> = {
     return {
       hash: view.getBigUint64(offset, true),
       slot: view.getUint32(offset + 8, true),
-      pad: view.getUint32(offset + 12, true),
+      kind: view.getUint32(offset + 12, true),
     };
   },
   encode(view, offset, value) {
     view.setBigUint64(offset, value.hash, true);
     view.setUint32(offset + 8, value.slot, true);
-    view.setUint32(offset + 12, value.pad, true);
+    view.setUint32(offset + 12, value.kind, true);
   },
 };
 
@@ -1302,7 +1338,62 @@ export const handshakeCodec: Codec<Handshake> = {
   },
 };
 
-/** struct scratch, 2640 bytes */
+/** struct candidate, 64 bytes */
+export interface Candidate {
+  exe: number;
+  name: number;
+  script: number;
+  cgroup: number;
+  uid: number;
+  slot: number;
+  at: number;
+  identity: number;
+  rank: number;
+  clause: number;
+  late: number;
+  flags: number;
+  late_flags: number;
+  script_state: number;
+}
+export const candidateCodec: Codec<Candidate> = {
+  size: 64,
+  decode(view, offset) {
+    return {
+      exe: getU64(view, offset),
+      name: getU64(view, offset + 8),
+      script: getU64(view, offset + 16),
+      cgroup: getU64(view, offset + 24),
+      uid: view.getUint32(offset + 32, true),
+      slot: view.getUint32(offset + 36, true),
+      at: view.getUint32(offset + 40, true),
+      identity: view.getUint32(offset + 44, true),
+      rank: view.getUint32(offset + 48, true),
+      clause: view.getUint32(offset + 52, true),
+      late: view.getUint32(offset + 56, true),
+      flags: view.getUint8(offset + 60),
+      late_flags: view.getUint8(offset + 61),
+      script_state: view.getUint8(offset + 62),
+    };
+  },
+  encode(view, offset, value) {
+    setU64(view, offset, value.exe);
+    setU64(view, offset + 8, value.name);
+    setU64(view, offset + 16, value.script);
+    setU64(view, offset + 24, value.cgroup);
+    view.setUint32(offset + 32, value.uid, true);
+    view.setUint32(offset + 36, value.slot, true);
+    view.setUint32(offset + 40, value.at, true);
+    view.setUint32(offset + 44, value.identity, true);
+    view.setUint32(offset + 48, value.rank, true);
+    view.setUint32(offset + 52, value.clause, true);
+    view.setUint32(offset + 56, value.late, true);
+    view.setUint8(offset + 60, value.flags);
+    view.setUint8(offset + 61, value.late_flags);
+    view.setUint8(offset + 62, value.script_state);
+  },
+};
+
+/** struct scratch, 4264 bytes */
 export interface Scratch {
   text: string;
   arg: ArgKey;
@@ -1314,9 +1405,14 @@ export interface Scratch {
   n_heads: number;
   n_ids: number;
   label: CgroupLabel;
+  m: Candidate;
+  file: number;
+  file_name: number;
+  file_cut: number;
+  path: string;
 }
 export const scratchCodec: Codec<Scratch> = {
-  size: 2640,
+  size: 4264,
   decode(view, offset) {
     return {
       text: getString(view, offset, 256),
@@ -1324,11 +1420,16 @@ export const scratchCodec: Codec<Scratch> = {
       prefix: argPrefixKeyCodec.decode(view, offset + 516),
       cgroup: cgroupPatternKeyCodec.decode(view, offset + 776),
       bits: Array.from({ length: 128 }, (_, i0) => getU64(view, offset + 1040 + i0 * 8)),
-      heads: Array.from({ length: 64 }, (_, i0) => view.getUint32(offset + 2064 + i0 * 4, true)),
-      ids: Array.from({ length: 64 }, (_, i0) => view.getUint32(offset + 2320 + i0 * 4, true)),
-      n_heads: view.getUint32(offset + 2576, true),
-      n_ids: view.getUint32(offset + 2580, true),
-      label: cgroupLabelCodec.decode(view, offset + 2584),
+      heads: Array.from({ length: 128 }, (_, i0) => view.getUint32(offset + 2064 + i0 * 4, true)),
+      ids: Array.from({ length: 64 }, (_, i0) => view.getUint32(offset + 2576 + i0 * 4, true)),
+      n_heads: view.getUint32(offset + 2832, true),
+      n_ids: view.getUint32(offset + 2836, true),
+      label: cgroupLabelCodec.decode(view, offset + 2840),
+      m: candidateCodec.decode(view, offset + 2896),
+      file: getU64(view, offset + 2960),
+      file_name: getU64(view, offset + 2968),
+      file_cut: view.getUint32(offset + 2976, true),
+      path: getString(view, offset + 2980, 1280),
     };
   },
   encode(view, offset, value) {
@@ -1337,20 +1438,25 @@ export const scratchCodec: Codec<Scratch> = {
     argPrefixKeyCodec.encode(view, offset + 516, value.prefix);
     cgroupPatternKeyCodec.encode(view, offset + 776, value.cgroup);
     for (let i0 = 0; i0 < 128; i0++) { const item0 = value.bits[i0]; if (item0 === undefined) throw new RangeError('scratch.bits: wanted 128 elements'); setU64(view, offset + 1040 + i0 * 8, item0); }
-    for (let i0 = 0; i0 < 64; i0++) { const item0 = value.heads[i0]; if (item0 === undefined) throw new RangeError('scratch.heads: wanted 64 elements'); view.setUint32(offset + 2064 + i0 * 4, item0, true); }
-    for (let i0 = 0; i0 < 64; i0++) { const item0 = value.ids[i0]; if (item0 === undefined) throw new RangeError('scratch.ids: wanted 64 elements'); view.setUint32(offset + 2320 + i0 * 4, item0, true); }
-    view.setUint32(offset + 2576, value.n_heads, true);
-    view.setUint32(offset + 2580, value.n_ids, true);
-    cgroupLabelCodec.encode(view, offset + 2584, value.label);
+    for (let i0 = 0; i0 < 128; i0++) { const item0 = value.heads[i0]; if (item0 === undefined) throw new RangeError('scratch.heads: wanted 128 elements'); view.setUint32(offset + 2064 + i0 * 4, item0, true); }
+    for (let i0 = 0; i0 < 64; i0++) { const item0 = value.ids[i0]; if (item0 === undefined) throw new RangeError('scratch.ids: wanted 64 elements'); view.setUint32(offset + 2576 + i0 * 4, item0, true); }
+    view.setUint32(offset + 2832, value.n_heads, true);
+    view.setUint32(offset + 2836, value.n_ids, true);
+    cgroupLabelCodec.encode(view, offset + 2840, value.label);
+    candidateCodec.encode(view, offset + 2896, value.m);
+    setU64(view, offset + 2960, value.file);
+    setU64(view, offset + 2968, value.file_name);
+    view.setUint32(offset + 2976, value.file_cut, true);
+    setString(view, offset + 2980, 1280, value.path);
   },
 };
 
 /** Codecs by map, for BpfObject.open({ codecs }) and BpfMap.openPinned(). */
 export const maps = {
+  cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
   connection: { key: u64Codec, value: connectionCodec },
   sk_info: { key: s32Codec, value: skInfoCodec },
   proc: { key: u32Codec, value: procCodec },
-  cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
   config: { key: u32Codec, value: configCodec },
   ident_cfg: { key: u32Codec, value: identCfgCodec },
   policy_l3: { key: l3KeyCodec, value: l3ValCodec },
@@ -1408,11 +1514,11 @@ export const sizes = {
   listen_event: 56,
   verdict_probe: 40,
   revoked: 36,
+  cgroup_label: 56,
   connection: 48,
   sk_info: 88,
   proc: 32,
-  cgroup_label: 56,
-  config: 88,
+  config: 112,
   ident_cfg: 8,
   l3_key: 12,
   l3_val: 12,
@@ -1423,7 +1529,7 @@ export const sizes = {
   own_addr_key: 24,
   local_key: 32,
   local_val: 16,
-  clause: 104,
+  clause: 112,
   exe_key: 16,
   exe_val: 8,
   arg_key: 260,
@@ -1438,19 +1544,20 @@ export const sizes = {
   conv_key: 32,
   conv_val: 16,
   handshake: 72,
-  scratch: 2640,
+  scratch: 4264,
+  candidate: 64,
 } as const;
 
 /** "type.field" that are bigint, for BpfObject.open({ bigint }). */
-export const bigint: readonly string[] = ['config.hash_key', 'exe_key.hash', 'clause.exe'];
+export const bigint: readonly string[] = ['config.hash_key', 'exe_key.hash', 'clause.exe', 'clause.script'];
 
 /** For BpfObject.open<ObjectTypes>(). */
 export interface ObjectTypes {
   maps: {
+    cgroup_label: [number, CgroupLabel];
     connection: [number, Connection];
     sk_info: [number, SkInfo];
     proc: [number, Proc];
-    cgroup_label: [number, CgroupLabel];
     config: [number, Config];
     ident_cfg: [number, IdentCfg];
     policy_l3: [L3Key, L3Val];
@@ -1491,5 +1598,7 @@ export interface ObjectTypes {
     abi_proc_flag: number;
     abi_launch_flag: number;
     abi_exe_flag: number;
+    abi_interpreter: number;
+    abi_option_action: number;
   };
 }

@@ -70,8 +70,8 @@ test('priority is before all that clauses say, and after who could forge them', 
 
 test('a script that others can write is spoofable even with a user', () => {
   const facts = { ...FACTS, untrusted: new Set(['/srv/a.py']) };
-  const { late } = program({ 'n/a': { process: { script: '/srv/a.py', user: 'app' } } }, facts);
-  assert.is(late[0]!.spoofable, 'whoever can write /srv/a.py');
+  const { clauses } = program({ 'n/a': { process: { script: '/srv/a.py', user: 'app' } } }, facts);
+  assert.is(clauses[0]!.spoofable, 'whoever can write /srv/a.py');
 });
 
 test('of equal clauses the older registration wins', () => {

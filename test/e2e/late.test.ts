@@ -1,4 +1,4 @@
-/** What user space decides: script and argsRegex; and a label that children do not have. */
+/** What user space decides, and what the kernel leaves to it; and a label that children do not have. */
 import type { ChildProcess } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -58,9 +58,9 @@ test('a #! file names its process, before and after the registration, and anothe
     labels: { app: 'worker' },
     match: { process: { script: worker, user: '0' } },
   });
-  assert.is(body.status.grade, 'late');
+  assert.is(body.status.grade, 'firstPacket');
   const first = await endpointOf('late/worker');
-  assert.equal([first.why.grade, first.processes.length, first.processes[0].pid], ['late', 1, before.pid]);
+  assert.equal([first.why.grade, first.processes.length, first.processes[0].pid], ['firstPacket', 1, before.pid]);
   const after = launch('sh', worker);
   await until('the second one is named too', async () => {
     const answer = await postern.agent('/v1/endpoints');

@@ -15,7 +15,8 @@ export interface Exec {
   readonly path: string;
   /** argv, argv[0] included. */
   readonly args: readonly string[];
-  readonly how?: 'exec' | 'memfd';
+  /** `open:FILE` has the file open, to be closed by the exec; `descriptor` executes by one. */
+  readonly how?: 'exec' | 'memfd' | 'descriptor' | `open:${string}`;
   /** Folder of a cgroup to enter first. */
   readonly cgroup?: string;
   readonly uid?: number;
@@ -43,7 +44,7 @@ export interface ExecLab extends OwnKernel {
   /** Copies the program that does nothing. Returns the path. */
   place(path: string): string;
   /** Copies the driver to `path` and starts it in a cgroup (default: the own one). */
-  driver(path?: string, cgroup?: string): Promise<Driver>;
+  driver(path?: string, cgroup?: string, args?: readonly string[]): Promise<Driver>;
 }
 
 export async function openExecLab(): Promise<ExecLab> {
@@ -77,9 +78,9 @@ export async function openExecLab(): Promise<ExecLab> {
       copyFileSync(join(folder, what), path);
       return path;
     };
-    const driver: ExecLab['driver'] = async (path = join(folder, 'spawn'), cgroup = own.cgroupDir) => {
+    const driver: ExecLab['driver'] = async (path = join(folder, 'spawn'), cgroup = own.cgroupDir, args = []) => {
       if (path !== join(folder, 'spawn')) place(path, 'spawn');
-      const child = await serve([path], /READY/, { cgroup });
+      const child = await serve([path, ...args], /READY/, { cgroup });
       children.push(child);
       const waiting: ((line: string) => void)[] = [];
       let rest = '';

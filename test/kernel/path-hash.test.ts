@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readCounters } from '../../src/datapath/counters.ts';
+import { ProcFlag } from '../../src/datapath/postern.skel.ts';
 import { program } from '../core/match-world.ts';
 import { told } from '../e2e/wait.ts';
 import { type Driver, type Exec, type ExecLab, openExecLab } from './exec-lab.ts';
@@ -117,7 +118,7 @@ test('names in UTF-8, and with spaces', async () => {
   assert.is(await knownAs(path, { path }), true);
 });
 
-test('a deep path is found; one too deep has no name and is counted', async () => {
+test('a deep path is found; one too deep is counted, and waits for user space', async () => {
   const depth = lab.folder.split('/').length;
   for (const [names, isFound] of [
     [40, true],
@@ -126,6 +127,8 @@ test('a deep path is found; one too deep has no name and is counted', async () =
     const path = lab.place(join(lab.folder, ...Array.from({ length: names - depth }, (_, i) => `d${i}`), 'app'));
     const before = readCounters(lab.kernel.maps).pathDeep;
     assert.is(await knownAs(path, { path }), isFound, `${names} names`);
+    const { event } = await driver.exec({ path, args: ['app'] });
+    assert.is((event.flags & ProcFlag.PROC_PENDING) !== 0, !isFound, `${names} names`);
     assert.is(readCounters(lab.kernel.maps).pathDeep > before, !isFound);
   }
 });
@@ -142,7 +145,9 @@ test('in a user namespace of its own nobody is what the path says', async () => 
 async function knownAs(registered: string, exec: Omit<Exec, 'args'>): Promise<boolean> {
   lab.apply(program({ 'a/app': { process: { exe: registered } } }));
   const { event, clause } = await driver.exec({ ...exec, args: ['app'] });
-  assert.is(event.identity !== 0, clause !== undefined);
+  const isPending = (event.flags & ProcFlag.PROC_PENDING) !== 0;
+  assert.is(isPending, (event.flags & ProcFlag.PROC_ARGS_CUT) !== 0);
+  assert.is(event.identity !== 0 && !isPending, clause !== undefined);
   return clause?.workload === 'a/app';
 }
 

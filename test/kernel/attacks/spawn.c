@@ -1,6 +1,6 @@
 /*
  * Starts programs as told. Each request on stdin: its length (4 bytes, little-endian), then NUL-terminated fields:
- * how ("exec", "memfd"), cgroup folder ("" = stay), uid, folder to be in, root folder ("" = stay), path, argv...
+ * how ("exec", "memfd", "descriptor", "open:FILE"), cgroup folder ("" = stay), uid, folder to be in, root folder ("" = stay), path, argv...
  * Answers "PID STATUS" when the program has ended.
  */
 #include <fcntl.h>
@@ -42,7 +42,11 @@ static void child(char **fields)
 		if (sendfile(to, from, NULL, s.st_size) != s.st_size)
 			_exit(105);
 		fexecve(to, fields + 6, none);
+	} else if (!strcmp(fields[0], "descriptor")) {
+		fexecve(open(fields[5], O_RDONLY), fields + 6, none);
 	} else {
+		if (!strncmp(fields[0], "open:", 5) && open(fields[0] + 5, O_RDONLY | O_CLOEXEC) < 0)
+			_exit(107);
 		execve(fields[5], fields + 6, none);
 	}
 	_exit(106);
