@@ -54,6 +54,13 @@ export type Operation =
       readonly name: string;
     };
 
+/** What `apply` deletes: objects with such labels that the operations do not name. */
+export interface Prune {
+  readonly isSelected: (labels: Readonly<Record<string, string>>) => boolean;
+  /** Policies always; workloads only where the operations have some too. */
+  readonly workloads: boolean;
+}
+
 export const CLUSTER_NAME = 'default';
 
 export function planWrite(
@@ -61,10 +68,12 @@ export function planWrite(
   operations: readonly Operation[],
   author: Author,
   precondition: Precondition = {},
+  prune?: Prune,
 ): Draft {
   const draft = new Draft(base, author);
   const seen = new Set<string>();
-  for (const operation of inOrder(operations)) {
+  const gone = prune === undefined ? [] : pruned(base, operations, prune);
+  for (const operation of inOrder([...operations, ...gone])) {
     const target = targetOf(operation);
     const name = `${target.collection} ${target.key}`;
     if (seen.has(name)) throw new ProblemError('conflict', `Cannot apply: ${describe(operation)} is there twice`);
@@ -99,6 +108,23 @@ export function targetOf(operation: Operation): { collection: Collection; key: s
     case 'deletePolicy':
       return { collection: 'policies', key: policyKey(operation.kind, operation.namespace, operation.name) };
   }
+}
+
+function pruned(base: State, operations: readonly Operation[], { isSelected, workloads }: Prune): Operation[] {
+  const named = new Set(operations.map((operation) => Object.values(targetOf(operation)).join(' ')));
+  const policies = [...base.policies].flatMap(([key, { kind, namespace, name, document }]): Operation[] => {
+    const isKept = named.has(`policies ${key}`) || !isSelected(labelsOfDocument(document));
+    return isKept ? [] : [{ type: 'deletePolicy', kind, ...(namespace !== undefined && { namespace }), name }];
+  });
+  if (!workloads) return policies;
+  const others = [...base.workloads].flatMap(([key, { namespace, name, spec }]): Operation[] =>
+    named.has(`workloads ${key}`) || !isSelected(spec.labels) ? [] : [{ type: 'deleteWorkload', namespace, name }],
+  );
+  return [...policies, ...others];
+}
+
+export function labelsOfDocument(document: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  return (document.metadata as { labels?: Record<string, string> } | undefined)?.labels ?? {};
 }
 
 /** Namespaces before what is in them. */

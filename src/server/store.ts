@@ -10,7 +10,7 @@ import { type Effect, toEffect } from './effect.ts';
 import { FitCheck } from './fit.ts';
 import { expiredIdentities } from './identity-allocation.ts';
 import type { Log } from './log.ts';
-import { type Operation, type Precondition, planWrite, targetOf } from './plan.ts';
+import { type Operation, type Precondition, type Prune, planWrite, targetOf } from './plan.ts';
 import { applyRevision, type Revision, type State } from './state.ts';
 import { deleteIdentities, loadState, type PolicyText, takeRevision, writeDraft } from './store-sql.ts';
 
@@ -18,6 +18,7 @@ export interface WriteOptions {
   readonly actor: string;
   readonly dryRun?: boolean;
   readonly precondition?: Precondition;
+  readonly prune?: Prune | undefined;
 }
 
 export interface Written {
@@ -94,9 +95,9 @@ export class Store {
     return this.#enqueue(() => this.#catchUp(this.db, Number.MAX_SAFE_INTEGER));
   }
 
-  async #rehearse(operations: readonly Operation[], { actor, precondition }: WriteOptions): Promise<Written> {
+  async #rehearse(operations: readonly Operation[], options: WriteOptions): Promise<Written> {
     const state = this.#state;
-    const draft = this.#plan(operations, state, state.revision + 1, actor, precondition);
+    const draft = this.#plan(operations, state, state.revision + 1, options);
     this.#fit.accept(state);
     const next = draft.next;
     try {
@@ -106,14 +107,14 @@ export class Store {
     }
   }
 
-  async #write(operations: readonly Operation[], { actor, precondition }: WriteOptions): Promise<Written> {
+  async #write(operations: readonly Operation[], options: WriteOptions): Promise<Written> {
     let draft: Draft | undefined;
     let next: State | undefined;
     try {
       await this.db.transaction(async (tx) => {
         const revision = await takeRevision(tx);
         if (revision !== this.#state.revision + 1) await this.#catchUp(tx, revision - 1);
-        draft = this.#plan(operations, this.#state, revision, actor, precondition);
+        draft = this.#plan(operations, this.#state, revision, options);
         if (draft.changes.length === 0) throw new NothingChanged();
         next = draft.next;
         this.#fit.check(next);
@@ -129,9 +130,16 @@ export class Store {
     return { draft: draft!, state: this.#state, revision: this.#state.revision };
   }
 
-  #plan(operations: readonly Operation[], state: State, revision: number, actor: string, precondition?: Precondition) {
+  #plan(operations: readonly Operation[], state: State, revision: number, options: WriteOptions) {
+    const { actor, precondition, prune } = options;
     const now = new Date().toISOString();
-    return planWrite(state, operations, { revision, now, actor, newUid: () => crypto.randomUUID() }, precondition);
+    return planWrite(
+      state,
+      operations,
+      { revision, now, actor, newUid: () => crypto.randomUUID() },
+      precondition,
+      prune,
+    );
   }
 
   async #catchUp(db: Pick<Database, 'query'>, upTo: number): Promise<void> {

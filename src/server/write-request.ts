@@ -5,7 +5,7 @@ import type { ServerContext } from './context.ts';
 import { planOf } from './dry-run-plan.ts';
 import { etagOf, parseEtags } from './etag.ts';
 import type { Request } from './operation.ts';
-import type { Operation, Precondition } from './plan.ts';
+import type { Operation, Precondition, Prune } from './plan.ts';
 import { booleanParameter } from './query.ts';
 import type { StoredOf } from './state.ts';
 import type { Written } from './store.ts';
@@ -14,12 +14,14 @@ export async function writeRequest(
   c: Request,
   context: ServerContext,
   operations: readonly Operation[],
+  prune?: Prune,
 ): Promise<Answered> {
   const precondition = { ...preconditionOf(c), required: context.requireIfMatch };
   const written = await context.store.write(operations, {
     actor: c.get('actor'),
     dryRun: booleanParameter(c, 'dryRun'),
     precondition,
+    prune,
   });
   const plan = planOf(written, context.reports);
   return plan === undefined ? written : { ...written, plan };

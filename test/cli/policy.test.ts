@@ -149,4 +149,20 @@ test('simulate shows what would break, suggest writes what would not', async () 
   assert.match(await refused(['policy', 'simulate', '-f', wrong], 2), /wrong\.yaml:7:\d+ \/spec\/ingres/);
 });
 
+test('apply --prune deletes what the files own and no longer name', async () => {
+  const labelled = (name: string) =>
+    policyText(name).replace('namespace: shop}', 'namespace: shop, labels: {team: p}}');
+  const [one, two] = [file('p1.yaml', labelled('p1')), file('p2.yaml', labelled('p2'))];
+  await done(['apply', '-f', one, '-f', two]);
+  assert.match(
+    await done(['apply', '-f', one, '--prune', '-l', 'team=p', '--dry-run']),
+    /deleted {4}CiliumNetworkPolicy {2}shop\/p2/,
+  );
+  await done(['policy', 'get', 'cnp/shop/p2']);
+  await done(['apply', '-f', one, '--prune', '-l', 'team=p']);
+  await refused(['policy', 'get', 'cnp/shop/p2'], 2);
+  assert.match(await refused(['apply', '-f', one, '--prune'], 2), /--prune and -l SELECTOR go together/);
+  assert.match(await refused(['apply', '-f', one, '--prune', '-l', 'team=x'], 2), /p1\.yaml:4:\d+ \/metadata\/labels/);
+});
+
 test.run();

@@ -20,26 +20,34 @@ export const APPLY: Command = {
       summary: 'file, folder (with all below it), or - for stdin',
       complete: 'file',
     },
+    { name: 'prune', summary: 'delete what -l selects and the files do not name' },
+    { name: 'selector', short: 'l', value: 'SELECTOR', summary: 'with --prune: labels of what the files own' },
     { name: 'dry-run', summary: 'check, and say what would happen; change nothing' },
   ],
   help: [
     "Documents are the cluster's own, YAML or JSON, one or many per file: CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy,",
     'NetworkPolicy, Namespace; and Workload (apiVersion: postern.dev/v1, kind, metadata, spec).',
+    '--prune -l SELECTOR deletes policies with such labels that no file names, and workloads where the files hold some; every',
+    'policy in the files must have the labels.',
   ].join('\n'),
   examples: [
     ['postern apply -f policies.yaml', 'one file'],
     ['postern apply -f policies/ --dry-run', 'what would a folder change?'],
+    ['postern apply -f policies/ --prune -l team=shop --dry-run', 'what would a folder change and delete?'],
     ['kubectl get cnp -A -o yaml | postern apply -f -', "take over a cluster's policies"],
   ],
   run: async (call) => {
     const paths = [...call.list('file'), ...call.args];
     if (paths.length === 0) throw new Failure(2, '"postern apply" needs a file or folder: postern apply -f PATH');
     const isDryRun = call.on('dry-run');
+    const selector = call.text('selector');
+    if (call.on('prune') !== (selector !== undefined))
+      throw new Failure(2, '--prune and -l SELECTOR go together: --prune -l team=shop');
     const bundle = await readBundle(paths, call.io);
     const request = {
       method: 'POST',
       path: '/v1/apply',
-      query: dryRunQuery(isDryRun),
+      query: [...dryRunQuery(isDryRun), ...(selector === undefined ? [] : [['prune', selector] as const])],
       headers: { 'content-type': bundle.contentType },
       body: bundle.body,
       bodyFile: bundle.bodyFile,

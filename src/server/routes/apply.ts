@@ -9,10 +9,11 @@ import { answer } from '../answer.ts';
 import { KubernetesNamespace, OwnDocument } from '../apply-document.ts';
 import { APPLY_BYTES, DOCUMENT_TYPES, readDocuments } from '../body.ts';
 import type { ServerContext } from '../context.ts';
-import type { Operation } from '../operation.ts';
-import type { Operation as Write } from '../plan.ts';
+import type { Operation, Request } from '../operation.ts';
+import { labelsOfDocument, type Prune, type Operation as Write } from '../plan.ts';
 import { ProblemError, toProblem } from '../problem-error.ts';
-import { DRY_RUN } from '../query.ts';
+import { badParameter, DRY_RUN } from '../query.ts';
+import { selectorOf } from '../selector-parameter.ts';
 import { writeRequest } from '../write-request.ts';
 import { namespaceWrite } from './namespace.ts';
 import { policyWrite } from './policy.ts';
@@ -26,14 +27,23 @@ export function applyOperations(context: ServerContext): Operation[] {
       tag: 'Apply',
       summary: 'Put many documents in force at once: policies, workloads, namespaces; all or nothing',
       access: 'write',
-      query: { dryRun: DRY_RUN },
+      query: {
+        dryRun: DRY_RUN,
+        prune: {
+          description:
+            'Delete policies (and workloads, if there are any in the body) with such labels that the body does not name',
+          example: 'team=shop',
+        },
+      },
       body: { types: DOCUMENT_TYPES },
       answers: { 200: { schema: ApplyAnswer, description: 'What happened to each document' } },
       curl: "-X POST $P/v1/apply -H 'content-type: application/yaml' --data-binary @policies.yaml",
       async run(c) {
-        const writes = readWrites(await readDocuments(c, APPLY_BYTES));
+        const documents = (await readDocuments(c, APPLY_BYTES)).flatMap(unpackList);
+        const writes = readAll(documents);
         if (writes.length === 0) throw new ProblemError('invalid', 'The body holds no document');
-        const written = await writeRequest(c, context, writes);
+        const prune = readPrune(c, documents, writes);
+        const written = await writeRequest(c, context, writes, prune);
         const results = written.draft.results;
         const { revision, plan } = written;
         return answer(c, { results, revision, ...(plan !== undefined && { plan }) });
@@ -44,7 +54,27 @@ export function applyOperations(context: ServerContext): Operation[] {
 
 /** All documents, lists unpacked, or all that is wrong with any of them. */
 export function readWrites(parsed: readonly ParsedDocument[]): Write[] {
-  const documents = parsed.flatMap(unpackList);
+  return readAll(parsed.flatMap(unpackList));
+}
+
+/** `?prune=`: a policy of the body that the selector does not select would be out of reach of the next prune. */
+function readPrune(c: Request, documents: readonly ParsedDocument[], writes: readonly Write[]): Prune | undefined {
+  const text = c.req.query('prune');
+  if (text === undefined) return undefined;
+  if (text.trim() === '') throw badParameter('prune', text, 'must be a label selector: everything is never pruned');
+  const isSelected = selectorOf(c, 'prune');
+  const errors = documents.flatMap((document, i): FieldError[] => {
+    const write = writes[i]!;
+    if (write.type !== 'putPolicy' || isSelected(labelsOfDocument(write.document))) return [];
+    const message = `must have the labels that prune selects by: ${text}`;
+    const at = locateErrors([{ path: '/metadata/labels', message }], document);
+    return at.map((error) => ({ ...error, document: nameOf(document.value, i) }));
+  });
+  if (errors.length > 0) throw toProblem({ ok: false, errors }, `?prune=${text}`);
+  return { isSelected, workloads: writes.some(({ type }) => type === 'putWorkload') };
+}
+
+function readAll(documents: readonly ParsedDocument[]): Write[] {
   const writes: Write[] = [];
   const errors: FieldError[] = [];
   let first: ProblemError | undefined;

@@ -16,7 +16,7 @@ import { DOCUMENT_TYPES, readDocument } from '../body.ts';
 import type { ServerContext } from '../context.ts';
 import { etagOf } from '../etag.ts';
 import type { Operation, Request } from '../operation.ts';
-import { notFound, type Operation as Write } from '../plan.ts';
+import { labelsOfDocument, notFound, type Operation as Write } from '../plan.ts';
 import { toProblem, unwrap } from '../problem-error.ts';
 import { badParameter, booleanParameter, DRY_RUN, LIST_QUERY, SELECTOR_QUERY, WATCH_QUERY } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
@@ -58,7 +58,7 @@ function list(context: ServerContext): Operation {
       const isWanted = (policy: StoredPolicy) =>
         (kind === undefined || policy.kind === kind) &&
         (namespace === undefined || policy.namespace === namespace) &&
-        isSelected(labelsOf(policy.document));
+        isSelected(labelsOfDocument(policy.document));
       const toObject = (policy: StoredPolicy) => toPolicy(policy, store.state, reports);
       if (booleanParameter(c, 'watch')) return watch(c, context, { collection: 'policies', isWanted, toObject });
       const { policies, revision } = store.state;
@@ -200,8 +200,4 @@ async function answerText({ store }: ServerContext, { kind, namespace, name, met
   if (found === undefined) throw notFound('policies', policyKey(kind, namespace, name));
   const text = found.format === 'yaml' ? found.text : toYaml(JSON.parse(found.text));
   return new Response(text, { headers: { 'content-type': 'application/yaml', vary: 'accept', etag: etagOf(meta) } });
-}
-
-function labelsOf(document: Readonly<Record<string, unknown>>): Record<string, string> {
-  return (document.metadata as { labels?: Record<string, string> } | undefined)?.labels ?? {};
 }
