@@ -23,6 +23,7 @@
 #define CLAUSE_CGROUPS 2  /* cgroup patterns of one clause: systemdUnit and cgroup */
 #define NESTED_MAX 8      /* patterns that are prefixes of one another */
 #define CGROUP_PATTERNS 8 /* patterns that one cgroup and its ancestors meet */
+#define CGROUP_DEPTH_MAX 32 /* cgroups above a socket's that are looked at for the scope */
 #define CLAUSES_MAX 8192  /* clauses of one slot */
 #define CGROUP_PATTERN_MAX 4096
 

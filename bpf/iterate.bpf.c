@@ -194,7 +194,7 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	struct sock_common *skc = ctx->sk_common;
 	struct flow_event *e;
 	struct tcp_sock *tp;
-	struct connection *c;
+	struct connection *c, was;
 	__u64 cookie;
 	struct addr local, remote;
 	struct ident_cfg cfg;
@@ -248,6 +248,8 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 		c->rule = j.rule;
 		return 0;
 	}
+	was = *c; /* the entry goes with the connection */
+	c = &was;
 	sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	if (!bpf_sock_destroy || (config && config->revoke_by_list)) {

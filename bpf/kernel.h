@@ -178,7 +178,20 @@ struct sock {
 struct socket {
 	struct sock *sk;
 };
-struct tcp_sock;
+struct inet_sock {
+	struct sock sk;
+	__be16 inet_sport;
+};
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	__u32 srtt_us;
+	__u32 total_retrans;
+};
 struct udp_sock;
 struct seq_file;
 

@@ -84,6 +84,29 @@ static __always_inline __u32 sock_cgroup_identity(struct sock *sk)
 	return cgroup_identity(BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id));
 }
 
+/* Several agents on one machine (a fleet under test) each name what is below their own cgroup. */
+static __always_inline bool in_scope(const struct config *c)
+{
+	return !c->scope || bpf_get_current_ancestor_cgroup_id(c->scope_level) == c->scope;
+}
+
+static __always_inline bool sock_in_scope(struct sock *sk)
+{
+	struct config *c = config_get();
+	struct cgroup *cgrp;
+	int i;
+
+	if (!c || !c->scope)
+		return c;
+	cgrp = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	for (i = 0; i < CGROUP_DEPTH_MAX && cgrp; i++) {
+		if (BPF_CORE_READ(cgrp, kn, id) == c->scope)
+			return true;
+		cgrp = BPF_CORE_READ(cgrp, self.parent, cgroup);
+	}
+	return false;
+}
+
 /* The host's DHCP client: without its lease no policy matters. */
 static __always_inline void sk_dhcp_client(struct connection *c, __u16 port)
 {

@@ -32,12 +32,6 @@ static __always_inline __u64 cgroup_id(struct cgroup *cgrp)
 	return BPF_CORE_READ(cgrp, kn, id);
 }
 
-/* Several agents on one machine (a fleet under test) each name what is below their own cgroup. */
-static __always_inline bool in_scope(const struct config *c)
-{
-	return !c->scope || bpf_get_current_ancestor_cgroup_id(c->scope_level) == c->scope;
-}
-
 static __always_inline void proc_store(__u32 tgid, struct proc *p)
 {
 	if (bpf_map_update_elem(&proc, &tgid, p, BPF_ANY))
@@ -364,12 +358,16 @@ int BPF_PROG(on_attach, struct cgroup *to, const char *path, struct task_struct 
 	if (c && !c->identity)
 		c = NULL;
 	if (!labelled(&next) || next.origin == ORIGIN_CGROUP) {
+		/* systemd attaches once more after the exec, to where the process is already */
+		bool same = c && labelled(&next) && next.cgroup == c->gained;
+
 		if (c && !reaches(c, &next))
 			return 0;
 		somebody(&next);
 		if (c) {
 			from_cgroup(&next, c, tgid);
-			next.launch = !m || !labelled(m) ? LAUNCH_FRESH : 0;
+			if (!same)
+				next.launch = !m || !labelled(m) ? LAUNCH_FRESH : 0;
 		} else if (next.identity != RESERVED_INIT) {
 			unlabel(&next);
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * tcp.bpf.c: sockops: listeners into `local`, and the life of a connection as events (connect, accept, fail, close).
- * It decides nothing.
+ * tcp.bpf.c: every change of a TCP socket's state: listeners into `local`, and the life of a connection as events (connect,
+ * accept, fail, close). It decides nothing. A tracepoint, because sockops runs a dozen times for each connection.
  */
 #include "label.h"
 #include "event.h"
@@ -11,27 +11,19 @@ struct ends {
 	__u16 local_port, remote_port;
 };
 
-static __always_inline void ends_of(struct bpf_sock_ops *ops, struct ends *e)
+static __always_inline void ends_of(const struct tcp_sock *tp, struct ends *e)
 {
-	__u32 local = ops->local_ip4, remote = ops->remote_ip4;
+	const struct sock_common *sk = &tp->inet_conn.icsk_inet.sk.__sk_common;
 
-	barrier_var(local); /* clang would merge the loads of both branches into one of a modified pointer, which the verifier refuses */
-	barrier_var(remote);
-	if (ops->family == AF_INET) {
-		e->local = addr_v4(local);
-		e->remote = addr_v4(remote);
+	if (sk->skc_family == AF_INET) {
+		e->local = addr_v4(sk->skc_rcv_saddr);
+		e->remote = addr_v4(sk->skc_daddr);
 	} else {
-		e->local.w[0] = ops->local_ip6[0];
-		e->local.w[1] = ops->local_ip6[1];
-		e->local.w[2] = ops->local_ip6[2];
-		e->local.w[3] = ops->local_ip6[3];
-		e->remote.w[0] = ops->remote_ip6[0];
-		e->remote.w[1] = ops->remote_ip6[1];
-		e->remote.w[2] = ops->remote_ip6[2];
-		e->remote.w[3] = ops->remote_ip6[3];
+		__builtin_memcpy(&e->local, &sk->skc_v6_rcv_saddr, 16);
+		__builtin_memcpy(&e->remote, &sk->skc_v6_daddr, 16);
 	}
-	e->local_port = ops->local_port;
-	e->remote_port = bpf_ntohl(ops->remote_port);
+	e->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport); /* skc_num is gone when an unbound port closes */
+	e->remote_port = bpf_ntohs(sk->skc_dport);
 }
 
 static __always_inline struct flow_event *connection_event(__u8 kind, const struct connection *c, const struct ends *e)
@@ -69,14 +61,14 @@ static __always_inline struct flow_event *connection_event(__u8 kind, const stru
 	return f;
 }
 
-static __always_inline void keep(struct bpf_sock *sk, __u64 cookie, const struct connection *c)
+static __always_inline void keep(struct tcp_sock *tp, __u64 cookie, const struct connection *c)
 {
 	struct sk_info *info;
 
 	if (!bpf_map_update_elem(&connection, &cookie, c, BPF_ANY))
 		return;
 	count(COUNT_CONNECTION_FULL);
-	info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	info = bpf_sk_storage_get(&sk_info, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (info)
 		info->c = *c;
 }
@@ -94,22 +86,27 @@ static __always_inline void established(__u8 kind, struct connection *c, const s
 	event_submit(f);
 }
 
-/* The task that calls listen(). */
-static __always_inline void label_by_listener(struct connection *c)
+/* In the context of who calls listen(). */
+static __always_inline void on_listen(struct tcp_sock *tp, __u64 netns)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	__u32 tgid = BPF_CORE_READ(task, tgid);
-	struct label l = label_of(tgid, BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
-
-	sk_label(c, &l);
-}
-
-static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *info, struct ends *e)
-{
+	struct config *config = config_get();
 	struct listen_event *event;
+	struct ends ends, *e = &ends;
+	struct sk_info *info;
 
-	if (!info->c.tgid) /* listen() without bind() */
-		label_by_listener(&info->c);
+	if (!config || !in_scope(config))
+		return;
+	info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
+	if (!info) { /* listen() without bind() */
+		struct label l = current_label();
+
+		info = bpf_sk_storage_get(&sk_info, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!info)
+			return;
+		sk_label(&info->c, &l);
+	}
+	ends_of(tp, e);
+	info->c.netns = netns;
 	/* sshd and the like: the listener and the sessions that it accepts */
 	if (info->c.tgid) {
 		struct proc *p = bpf_map_lookup_elem(&proc, &info->c.tgid);
@@ -117,8 +114,10 @@ static __always_inline void on_listen(struct bpf_sock_ops *ops, struct sk_info *
 		if (p && (p->flags & (PROC_FAILSAFE | PROC_SELF)))
 			info->c.flags |= SK_FAILSAFE;
 	}
-	sk_label_listen(&info->c, &e->local, IPPROTO_TCP, e->local_port);
-	local_add(info, &e->local, IPPROTO_TCP, e->local_port);
+	if (e->local_port) { /* else the kernel picks one only now: the agent, told by the event, finds it by `backfill` */
+		sk_label_listen(&info->c, &e->local, IPPROTO_TCP, e->local_port);
+		local_add(info, &e->local, IPPROTO_TCP, e->local_port);
+	}
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count(COUNT_EVENT_LOST);
@@ -143,20 +142,20 @@ static __always_inline bool handshake_of(const struct handshake *h, const struct
 }
 
 /* Not met by the packet hook: whoever listens there owns it, else its cgroup; the peer is known by its address. */
-static __always_inline void accept_by_address(struct connection *c, struct bpf_sock *sk, const struct ends *e)
+static __always_inline bool accept_by_address(struct connection *c, struct sock *sk, const struct ends *e)
 {
-	struct local_val *v = local_find(c->netns, &e->local, IPPROTO_TCP, e->local_port);
+	struct local_val *v;
 	struct ident_cfg cfg;
 
+	if (!sock_in_scope(sk))
+		return false;
+	v = local_find(c->netns, &e->local, IPPROTO_TCP, e->local_port);
 	if (v) {
 		c->local_id = v->identity;
 		c->tgid = v->tgid;
 		c->flags |= v->failsafe & SK_FAILSAFE;
 	} else {
-		struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
-
-		if (kernel_sk)
-			c->local_id = sock_cgroup_identity(kernel_sk);
+		c->local_id = sock_cgroup_identity(sk);
 	}
 	cfg = ident_cfg_read(c->local_id);
 	c->gen = cfg.gen;
@@ -170,15 +169,18 @@ static __always_inline void accept_by_address(struct connection *c, struct bpf_s
 		if (j.allow && !(c->flags & SK_FAILSAFE)) /* else a flip came after the SYN: revocation ends it */
 			c->rule = j.rule;
 	}
+	return true;
 }
 
-static __always_inline void on_accept(struct bpf_sock_ops *ops, struct bpf_sock *sk, const struct ends *e)
+static __always_inline void on_accept(struct tcp_sock *tp, struct sock *sk, __u64 cookie, __u64 netns)
 {
-	struct connection c = {.netns = bpf_get_netns_cookie(ops), .direction = DIR_INGRESS, .port = e->local_port};
-	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct connection c = {.netns = netns, .direction = DIR_INGRESS};
 	__u32 zero = 0;
 	struct handshake *h = bpf_map_lookup_elem(&handshake, &zero);
+	struct ends ends, *e = &ends;
 
+	ends_of(tp, e);
+	c.port = e->local_port;
 	if (h && handshake_of(h, &c, e)) {
 		c.local_id = h->local_id;
 		c.remote_id = h->remote_id;
@@ -188,11 +190,11 @@ static __always_inline void on_accept(struct bpf_sock_ops *ops, struct bpf_sock 
 		c.peer_tgid = h->peer_tgid;
 		c.flags = h->flags;
 		c.origin = h->origin;
-	} else {
-		accept_by_address(&c, sk, e);
+	} else if (!accept_by_address(&c, sk, e)) {
+		return;
 	}
 	established(FLOW_ACCEPT, &c, e);
-	keep(sk, cookie, &c);
+	keep(tp, cookie, &c);
 }
 
 /*
@@ -204,122 +206,104 @@ static __always_inline bool fin_acked(__u32 old_state)
 	return old_state == TCP_LAST_ACK || old_state == TCP_FIN_WAIT2 || old_state == TCP_CLOSING;
 }
 
-static __always_inline bool fin_received(struct bpf_sock *sk)
-{
-	struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
-
-	return kernel_sk && (BPF_CORE_READ(kernel_sk, __sk_common.skc_flags) & SOCK_DONE_BIT);
-}
-
 static __always_inline __u64 less(__u64 bytes, __u32 flags)
 {
 	return bytes > flags ? bytes - flags : 0;
 }
 
-static __always_inline void on_close(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct connection *c, struct ends *e)
+static __always_inline void on_close(struct tcp_sock *tp, const struct sock_common *sk, struct connection *c, int old)
 {
 	struct flow_event *f;
+	struct ends e;
 
 	if (!(c->flags & SK_ESTABLISHED)) {
-		if (ops->args[0] == TCP_SYN_SENT) {
-			f = connection_event(FLOW_FAIL, c, e);
-			if (f)
-				event_submit(f);
-		}
+		if (old != TCP_SYN_SENT)
+			return;
+		ends_of(tp, &e);
+		f = connection_event(FLOW_FAIL, c, &e);
+		if (f)
+			event_submit(f);
 		return;
 	}
 	c->flags &= ~SK_ESTABLISHED;
-	f = connection_event(FLOW_CLOSE, c, e);
+	ends_of(tp, &e);
+	f = connection_event(FLOW_CLOSE, c, &e);
 	if (!f)
 		return;
-	f->bytes_sent = less(ops->bytes_acked, (c->direction == DIR_EGRESS) + fin_acked(ops->args[0]));
-	f->bytes_received = less(ops->bytes_received, fin_received(sk));
+	f->bytes_sent = less(tp->bytes_acked, (c->direction == DIR_EGRESS) + fin_acked(old));
+	f->bytes_received = less(tp->bytes_received, !!(sk->skc_flags & SOCK_DONE_BIT));
 	f->duration_ns = f->header.time_ns - c->latest;
-	f->rtt_us = ops->srtt_us >> 3;
-	f->retransmits = ops->total_retrans;
+	f->rtt_us = tp->srtt_us >> 3;
+	f->retransmits = tp->total_retrans;
 	event_submit(f);
 }
 
-/* Of this host's making, but connect() was not met: an MPTCP subflow, or older than the hooks. */
-static __always_inline void on_unmet(struct bpf_sock_ops *ops, struct bpf_sock *sk, __u64 cookie, const struct ends *e)
-{
-	struct connection c = {.netns = bpf_get_netns_cookie(ops), .direction = DIR_EGRESS};
-	struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
-
-	if (kernel_sk)
-		c.local_id = sock_cgroup_identity(kernel_sk);
-	established(FLOW_CONNECT, &c, e);
-	keep(sk, cookie, &c);
-}
-
-static __always_inline struct connection *connection_of(struct bpf_sock *sk, __u64 cookie)
+static __always_inline struct connection *connection_of(struct tcp_sock *tp, __u64 cookie)
 {
 	struct connection *c = bpf_map_lookup_elem(&connection, &cookie);
 	struct sk_info *info;
 
 	if (c)
 		return c;
-	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
 	return info ? &info->c : NULL;
 }
 
-SEC("sockops")
-int on_sockops(struct bpf_sock_ops *ops)
+static __always_inline void on_connected(struct tcp_sock *tp, struct sock *sk, __u64 cookie, __u64 netns)
 {
-	struct bpf_sock *sk = ops->sk;
-	struct connection *c;
-	struct sk_info *info;
+	struct connection *known = connection_of(tp, cookie), c = {.netns = netns, .direction = DIR_EGRESS};
 	struct ends e;
+
+	ends_of(tp, &e);
+	if (known && known->direction == DIR_EGRESS) {
+		if (!(known->flags & SK_ESTABLISHED))
+			established(FLOW_CONNECT, known, &e);
+		return;
+	}
+	/* connect() was not met: an MPTCP subflow, or older than the hooks */
+	if (!sock_in_scope(sk))
+		return;
+	c.local_id = sock_cgroup_identity(sk);
+	established(FLOW_CONNECT, &c, &e);
+	keep(tp, cookie, &c);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state, struct sock *sk, int old, int state)
+{
+	const struct sock_common *skc = &sk->__sk_common;
+	struct connection *c;
+	struct tcp_sock *tp;
 	__u64 cookie;
 
-	switch (ops->op) {
-	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-		return 1;
-	case BPF_SOCK_OPS_STATE_CB:
-		if (ops->args[1] != TCP_CLOSE && ops->args[0] != TCP_LISTEN)
-			return 1;
-		break;
-	case BPF_SOCK_OPS_TCP_LISTEN_CB:
-	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		break;
-	default:
-		return 1;
+	if ((state != TCP_ESTABLISHED && state != TCP_CLOSE && state != TCP_LISTEN) || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	if (state == TCP_LISTEN) {
+		on_listen(tp, skc->skc_net.net->net_cookie);
+		return 0;
 	}
-	if (!sk)
-		return 1;
-	ends_of(ops, &e);
-	if (ops->op == BPF_SOCK_OPS_TCP_LISTEN_CB || (ops->op == BPF_SOCK_OPS_STATE_CB && ops->args[0] == TCP_LISTEN)) {
-		info = bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!info)
-			return 1;
-		if (ops->op == BPF_SOCK_OPS_STATE_CB) {
+	if (old == TCP_LISTEN) {
+		struct sk_info *info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
+
+		if (info)
 			local_remove(info, IPPROTO_TCP);
-			return 1;
-		}
-		if (!info->c.netns)
-			info->c.netns = bpf_get_netns_cookie(ops);
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-		on_listen(ops, info, &e);
-		return 1;
+		return 0;
 	}
-	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-		on_accept(ops, sk, &e);
-		return 1;
-	}
-	cookie = bpf_get_socket_cookie(ops);
-	c = connection_of(sk, cookie);
-	if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
-		if (c && c->direction == DIR_EGRESS)
-			established(FLOW_CONNECT, c, &e);
+	cookie = bpf_get_socket_cookie(sk);
+	if (state == TCP_ESTABLISHED) {
+		if (old == TCP_SYN_SENT)
+			on_connected(tp, sk, cookie, skc->skc_net.net->net_cookie);
 		else
-			on_unmet(ops, sk, cookie, &e);
-		return 1;
+			on_accept(tp, sk, cookie, skc->skc_net.net->net_cookie);
+		return 0;
 	}
-	if (c)
-		on_close(ops, sk, c, &e);
+	c = connection_of(tp, cookie);
+	if (!c)
+		return 0;
+	on_close(tp, skc, c, old);
 	bpf_map_delete_elem(&connection, &cookie);
-	return 1;
+	return 0;
 }

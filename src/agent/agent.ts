@@ -10,7 +10,9 @@ import { readEvents } from '../datapath/events.ts';
 import { Kernel } from '../datapath/kernel.ts';
 import { createBootClock } from './boot-clock.ts';
 import { CgroupTree } from './cgroup-tree.ts';
+import { CloudTags } from './cloud-tags.ts';
 import { Containers } from './containers.ts';
+import { DerivedLabels } from './derived-labels.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
 import { DriftWatch } from './drift-watch.ts';
 import { Enforcement } from './enforcement.ts';
@@ -25,6 +27,7 @@ import { LateClauses } from './late-clauses.ts';
 import { startLocalApi } from './local-api.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
+import { Packages } from './packages.ts';
 import { preview } from './preview.ts';
 import { ProcessTable } from './process-table.ts';
 import { Reporter } from './reporter.ts';
@@ -116,6 +119,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log,
   );
   enforcement.containers = () => containers.list();
+  const packages = new Packages();
+  const cloud = new CloudTags(options.cloudTags, () => reporter.soon());
+  const derived = new DerivedLabels({
+    hostLabels: options.hostLabels,
+    tags: () => cloud.tags,
+    containerOf: (cgroup) => containers.of(cgroup),
+    packageOf: (path) => packages.of(path),
+  });
   const processes = new ProcessTable(users, (id) => tree.path(id));
   const flowLog = new FlowLog();
   const queue = new FlowQueue(client, options.hostName);
@@ -133,6 +144,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     users,
     files: () => files.report(wanted),
     drift,
+    derived,
     degraded: () => [...problems.values()],
   });
   const reporter = new Reporter(client, options.hostName, reports, log);
@@ -150,6 +162,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       return candidates.length > 1 ? (labels.workloadOf(pid) ?? candidates[0]) : candidates[0];
     },
     process: (pid) => processes.get(pid),
+    derived: (pid) => derived.of({ ...processes.get(pid), cgroup: processes.cgroupOf(pid) }),
     rules: (rule) => enforcement.rules.names(rule),
     revision: (generation) => enforcement.revisionOf(generation),
     wasPending: (pid, wallUs) => late.wasPending(pid, wallUs),
@@ -160,7 +173,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     flow: (event) => tell(toFlow(event, names)),
     exec: (event) => {
       processes.exec(event);
-      drift.exec(event, processes.get(event.tgid)?.exe ?? '', labels.workloadOfClause(event.clause));
+      const { exe = '' } = processes.get(event.tgid)!;
+      drift.exec(event, exe, processes.cgroupOf(event.tgid) ?? '', labels.workloadOfClause(event.clause));
       late.exec(event);
       if (event.identity !== 0) reporter.soon();
     },
@@ -298,6 +312,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       clearInterval(look);
       stopWatch();
       containers.stop();
+      packages.stop();
+      cloud.stop();
       await drift.stop();
       reporter.stop();
       queue.stop();

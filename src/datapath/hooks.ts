@@ -1,10 +1,17 @@
 /** Program names of bpf/, in the order in which they are attached. */
-export const TRACING_PROGRAMS = ['on_mkdir', 'on_rmdir', 'on_attach', 'on_fork', 'on_exec', 'on_exit'] as const;
+export const TRACING_PROGRAMS = [
+  'on_mkdir',
+  'on_rmdir',
+  'on_attach',
+  'on_fork',
+  'on_exec',
+  'on_exit',
+  'on_state',
+] as const;
 
 /** Labels before verdicts: the hooks that fill `local` and the sockets' storage come first. */
 export const SOCKET_PROGRAMS = [
   'on_sock_create',
-  'on_sockops',
   'on_post_bind4',
   'on_post_bind6',
   'on_sock_release',

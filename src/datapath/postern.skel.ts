@@ -1497,7 +1497,7 @@ export const programs = [
   'on_sendmsg6',
   'on_ingress',
   'on_egress',
-  'on_sockops',
+  'on_state',
   'host_root',
   'backfill',
   'revoke_tcp',

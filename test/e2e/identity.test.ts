@@ -248,4 +248,26 @@ test('discover lists a service that nobody claims, and its curl registers it as 
   }
 });
 
+test(
+  'a listener that never bound has its label, and who connects is told so',
+  told(async () => {
+    await register('unbound', { cgroup: `/${postern.cgroupPath}/unbound` });
+    const script =
+      'socket(S,PF_INET,SOCK_STREAM,0); listen(S,5); ($p)=sockaddr_in(getsockname(S)); $|=1; print "ready $p\\n"; while(accept(C,S)){close C}';
+    const perl = start(['perl', '-MSocket', '-e', script], cgroup('unbound'));
+    try {
+      const chosen = await new Promise<number>((resolve) =>
+        perl.stdout!.on('data', (text) => resolve(Number(/ready (\d+)/.exec(String(text))?.[1]))),
+      );
+      await until('the connection is to the workload', async () => {
+        await run(['bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${chosen}`], cgroup('asks'));
+        const flow = await postern.flow(`event=connect&port=${chosen}`, (one) => one.destination.port === chosen);
+        return flow.destination.workload === 'shop/unbound';
+      });
+    } finally {
+      perl.kill('SIGKILL');
+    }
+  }),
+);
+
 test.run();
