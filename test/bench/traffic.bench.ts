@@ -1,11 +1,15 @@
 /**
  * Traffic beside no Postern: the same client and server, pinned to one CPU, in slices that alternate
- *   none     outside of Postern's cgroup
+ *   none     no Postern and no filter
  *   postern  both labelled and enforced, in and out; 1000 policies, 10 000 prefixes, events drained by this process
- *   nft      two namespaces whose input and output look every packet's peer up in a set of 10 000 addresses
- * over a veth pair and over loopback. Each figure is the best of its slices: other work only ever makes one worse.
+ *   prefixes two namespaces whose input and output look every packet's peer up in an nft set of the same 10 000 prefixes
+ *   hashed   likewise in an nft set that can hold only single addresses
+ * over a veth pair and over loopback; each in a cgroup of the same depth, as every service of a host is. Each figure is the
+ * best of its slices: other work only ever makes one worse.
  */
 import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { PolicyCompiler } from '../../src/core/compile.ts';
 import { readCounters } from '../../src/datapath/counters.ts';
 import { readEvents } from '../../src/datapath/events.ts';
@@ -13,6 +17,7 @@ import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { createNetns, joinNetns, type Netns } from '../e2e/netns.ts';
 import { type RunOptions, serve } from '../e2e/run-in.ts';
+import { until } from '../e2e/wait.ts';
 import { type OwnKernel, openKernel } from '../kernel/own-kernel.ts';
 import { labelCgroup } from './label-cgroup.ts';
 import { buildLoad, CPU, OTHER_CPU } from './load.ts';
@@ -31,8 +36,8 @@ const FIGURES = [
   { name: 'udp_rr', title: 'UDP request and response, p50', unit: ' µs', higher: false, target: 1.1 },
   { name: 'stream', title: 'TCP stream', unit: ' Gbit/s', higher: true, target: 0.95 },
 ] as const;
-type Config = 'none' | 'postern' | 'nft';
-const CONFIGS: readonly Config[] = ['none', 'postern', 'nft'];
+type Config = 'none' | 'postern' | 'prefixes' | 'hashed';
+const CONFIGS: readonly Config[] = ['none', 'postern', 'prefixes', 'hashed'];
 
 // The measured CPU is not for draining events.
 execFileSync('taskset', ['-apc', String(OTHER_CPU), String(process.pid)], { stdio: 'ignore' });
@@ -40,20 +45,20 @@ const load = buildLoad();
 const undo: (() => unknown)[] = [load.delete];
 try {
   const plain = makePair('p');
-  const filtered = makePair('f');
-  for (const netns of [filtered.client, filtered.server]) loadNft(netns);
+  const pairs = { none: plain, postern: plain, prefixes: makePair('i'), hashed: makePair('h') };
+  for (const netns of Object.values(pairs.prefixes)) loadNft(netns, 'flags interval;');
+  for (const netns of Object.values(pairs.hashed)) loadNft(netns, '');
   const own = openKernel();
   undo.push(() => own.destroy());
   const postern = attach(own);
-  const outside = { none: plain, nft: filtered };
+  const bare = makeBareCgroups(own.mount);
 
   for (const link of ['veth', 'loopback'] as const) {
     const ip = link === 'veth' ? SERVER_IP : '127.0.0.1';
-    const where = (config: Config, side: 'client' | 'server'): RunOptions => {
-      const pair = config === 'nft' ? outside.nft : outside.none;
-      const netns = (link === 'veth' ? pair[side] : pair.server).path;
-      return config === 'postern' ? { netns, cgroup: postern[side] } : { netns };
-    };
+    const where = (config: Config, side: 'client' | 'server'): RunOptions => ({
+      netns: pairs[config][link === 'veth' ? side : 'server'].path,
+      cgroup: (config === 'postern' ? postern : bare)[side],
+    });
     const port = (config: Config): number => PORT + 2 * CONFIGS.indexOf(config);
     const servers = await Promise.all(
       CONFIGS.map((config) =>
@@ -95,12 +100,33 @@ function reportFigure(link: string, figure: (typeof FIGURES)[number], best: Read
     target: `${higher ? '>=' : '<='} ${target.toFixed(2)}`,
     met: higher ? ratio >= target : ratio <= target,
   });
-  const nft = at('nft') / at('none');
-  report({
-    what: `${link}: ${title}, nft set`,
-    measured: `${nft.toFixed(3)}x (${at('nft').toFixed(digits)})`,
-    ...(name === 'connect' ? { target: `< ${ratio.toFixed(3)}`, met: ratio > nft } : {}),
+  for (const set of ['prefixes', 'hashed'] as const) {
+    const nft = at(set) / at('none');
+    report({
+      what: `${link}: ${title}, nft set ${set === 'prefixes' ? 'of prefixes' : 'of addresses'}`,
+      measured: `${nft.toFixed(3)}x (${at(set).toFixed(digits)})`,
+      ...(name === 'connect' ? { target: `< ${ratio.toFixed(3)}`, met: ratio > nft } : {}),
+    });
+  }
+}
+
+/** Two cgroups, as deep as Postern's, that no program is attached to. */
+function makeBareCgroups(mount: string): { client: string; server: string } {
+  const root = join(mount, `postern-test-${process.pid}-bare`);
+  const folders = { client: join(root, 'client'), server: join(root, 'server') };
+  for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
+  undo.push(async () => {
+    for (const folder of [...Object.values(folders), root])
+      await until(`${folder} is empty`, () => {
+        try {
+          rmdirSync(folder);
+          return true;
+        } catch {
+          return false;
+        }
+      });
   });
+  return folders;
 }
 
 function makePair(letter: string): { client: Netns; server: Netns } {
@@ -115,12 +141,12 @@ function makePair(letter: string): { client: Netns; server: Netns } {
 }
 
 /** What one would write with nft for the same purpose: who is in the set may, all else is dropped. */
-function loadNft(netns: Netns): void {
+function loadNft(netns: Netns, flags: string): void {
   const addresses = Array.from({ length: 10_000 }, (_, i) => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) + 1}`);
   const rules = (direction: string, key: string): string =>
     `chain ${direction} { type filter hook ${direction} priority 0; policy drop; ip ${key} @peers accept; }`;
   const text = `table ip bench {
-    set peers { type ipv4_addr; elements = { ${CLIENT_IP}, ${SERVER_IP}, 127.0.0.1, ${addresses.join(', ')} } }
+    set peers { type ipv4_addr; ${flags} elements = { ${CLIENT_IP}, ${SERVER_IP}, 127.0.0.1, ${addresses.join(', ')} } }
     ${rules('input', 'saddr')}
     ${rules('output', 'daddr')}
   }`;
