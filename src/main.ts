@@ -111,6 +111,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       workloadsDir: settings.workloadsDir,
       gateways: settings.gateways,
       containerSockets: settings.containerSockets,
+      cloudTags: settings.cloudTags,
       enablePolicy: settings.enablePolicy,
       pending: settings.pending,
       object: OBJECT,

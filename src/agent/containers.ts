@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { cgroupChain } from '../core/match-clause.ts';
 import type { Container } from '../core/match-place.ts';
 import { type ContainerRuntime, createContainerRuntime } from './container-runtime.ts';
 import { parseCgroup } from './process-scan.ts';
@@ -14,6 +15,7 @@ export class Containers {
   readonly #onChange: () => void;
   readonly #log: (message: string) => void;
   readonly #known = new Map<string, ReadonlyMap<string, Container>>();
+  #byCgroup: ReadonlyMap<string, Container> = new Map();
   readonly #runtimes = new Set<ContainerRuntime>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #stopped = false;
@@ -33,11 +35,10 @@ export class Containers {
 
   /** The container in which a cgroup is. */
   of(cgroup: string): Container | undefined {
-    const path = cgroup.replace(/^\//, '');
-    for (const containers of this.#known.values())
-      for (const container of containers.values())
-        if (path === container.cgroup || path.startsWith(`${container.cgroup}/`)) return container;
-    return undefined;
+    if (this.#byCgroup.size === 0) return undefined;
+    return cgroupChain(cgroup)
+      .map((path) => this.#byCgroup.get(path))
+      .find((container) => container !== undefined);
   }
 
   stop(): void {
@@ -57,6 +58,7 @@ export class Containers {
       answered = true;
       const before = this.#known.get(socket);
       this.#known.set(socket, now);
+      this.#byCgroup = new Map(this.list()!.map((container) => [container.cgroup, container]));
       if (before === undefined || JSON.stringify([...before]) !== JSON.stringify([...now])) this.#onChange();
     });
     const ended = (error?: unknown): void => {

@@ -31,8 +31,8 @@ export class DriftWatch {
   }
 
   /** @param exe resolved @param workload whose label it has */
-  exec({ tgid, ppid, origin }: ExecEvent, exe: string, workload: string | undefined): void {
-    this.#lineage.exec(tgid, ppid, exe, origin === LabelOrigin.ORIGIN_CGROUP ? workload : undefined);
+  exec({ tgid, ppid, origin }: ExecEvent, exe: string, cgroup: string, workload: string | undefined): void {
+    this.#lineage.exec(tgid, ppid, exe, cgroup, origin === LabelOrigin.ORIGIN_CGROUP ? workload : undefined);
   }
 
   find(seen: Omit<DriftInput, 'looks' | 'lineage' | 'gateways'>): Drift[] {

@@ -40,11 +40,13 @@ export function findDrifts(input: DriftInput): Drift[] {
   );
 }
 
-function learn({ labelled, sockets, looks }: DriftInput, placed: ReadonlyMap<string, Placed>): void {
+/** The oldest process of each endpoint, and whoever listens. */
+function learn({ labelled, endpoints, sockets, looks }: DriftInput, placed: ReadonlyMap<string, Placed>): void {
+  const oldest = new Set(endpoints.map(({ processes }) => processes[0]?.pid));
   const listeners = new Set(sockets.flatMap(({ pids }) => pids));
   looks.forget((workload) => placed.has(workload));
-  for (const { process, workload, gainedBy } of labelled) {
-    const isMain = gainedBy === process.pid || listeners.has(process.pid);
+  for (const { process, workload } of labelled) {
+    const isMain = oldest.has(process.pid) || listeners.has(process.pid);
     if (isMain && placed.get(workload)?.holds(process.cgroup)) looks.learn(workload, process);
   }
 }

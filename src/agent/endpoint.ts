@@ -32,6 +32,7 @@ export interface EndpointContext {
   readonly workloads: ReadonlyMap<string, RegisteredWorkload>;
   readonly sockets: readonly OwnedSocket[];
   readonly labelsOf: (identity: number) => readonly string[];
+  readonly derivedOf?: (process: HostProcess) => readonly string[];
   readonly policyOf: (identity: number) => Endpoint['policy'];
 }
 
@@ -64,6 +65,7 @@ function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointConte
     host: context.host,
     identity: workload.identity,
     labels: [...context.labelsOf(workload.identity)],
+    ...(context.derivedOf === undefined ? {} : { derived: [...context.derivedOf(first.process)] }),
     why: {
       ...(first.clause === undefined ? {} : { clause: first.clause }),
       origin: first.origin,

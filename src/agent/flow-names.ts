@@ -9,6 +9,8 @@ export interface FlowNames {
   /** `namespace/name` of the workload behind an identity; the process decides where several have the same labels. */
   workload(identity: number, pid: number): string | undefined;
   process(pid: number): KnownProcess | undefined;
+  /** Labels of the process and its host that nobody registered. */
+  derived(pid: number): readonly string[];
   /** What decided, most telling first. */
   rules(rule: number): readonly string[];
   /** Revision of the policy that a generation carried. */
@@ -34,6 +36,7 @@ export function toFlowEnd(names: FlowNames, { identity, pid, ip, port, isLocal }
     ...(workload === undefined ? {} : { workload }),
     identity,
     labels: [...names.labels(identity)],
+    ...(process === undefined ? {} : { derived: [...names.derived(pid)] }),
     ...(isLocal ? { host: names.host } : {}),
     ...(ip === '' ? {} : { ip }),
     ...(port === 0 ? {} : { port }),

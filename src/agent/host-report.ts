@@ -7,6 +7,7 @@ import type { WorkloadFile } from '../api/host-workload.ts';
 import type { RegisteredWorkload } from '../core/match-program.ts';
 import { readCounters } from '../datapath/counters.ts';
 import type { Kernel } from '../datapath/kernel.ts';
+import type { DerivedLabels } from './derived-labels.ts';
 import { discover } from './discover.ts';
 import type { DriftWatch } from './drift-watch.ts';
 import { toEndpoints } from './endpoint.ts';
@@ -51,6 +52,7 @@ export interface ReportSources {
   /** Files that register workloads. */
   readonly files: () => WorkloadFile[];
   readonly drift: DriftWatch;
+  readonly derived: DerivedLabels;
   /** What does not work, in words. */
   readonly degraded: () => readonly string[];
 }
@@ -110,7 +112,7 @@ export class HostReports {
   }
 
   #look(): { endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] } {
-    const { options, labels, enforcement, users, drift } = this.#sources;
+    const { options, labels, enforcement, users, drift, derived } = this.#sources;
     const state = enforcement.applied;
     const processes = scanProcesses(users);
     const { sockets } = scanListening(processes);
@@ -122,6 +124,7 @@ export class HostReports {
       workloads: state.workloads as ReadonlyMap<string, RegisteredWorkload>,
       sockets,
       labelsOf: (identity) => reservedOrWire(state, identity),
+      derivedOf: ({ exe, isHostPath, user, cgroup }) => derived.of({ exe: isHostPath ? exe : undefined, user, cgroup }),
       policyOf: (identity) => {
         const { ingress, egress } = enforcement.enforced(identity);
         return {

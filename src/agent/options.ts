@@ -18,6 +18,8 @@ export interface AgentOptions {
   readonly gateways: Gateways;
   /** Where Docker and Podman answer; those that are not there are looked for again. */
   readonly containerSockets: readonly string[];
+  /** Tags of the cloud instance: a file, a URL, or `aws`. */
+  readonly cloudTags: string;
   /** Whom default deny meets: `default` whom a policy selects, `always` every workload, `never` nobody, and no rule is in force. */
   readonly enablePolicy?: 'default' | 'always' | 'never';
   /** What a process may do of which only user space can tell who it is, until it has. Default `allow`. */

@@ -20,7 +20,7 @@ const MAX_KNOWN = 20_000;
  * which come first, and by /proc for who was there before or only forked.
  */
 export class ProcessTable {
-  readonly #known = new Map<number, KnownProcess>();
+  readonly #known = new Map<number, { readonly process: KnownProcess; readonly cgroup: string | undefined }>();
   readonly #users: UserNames;
   readonly #cgroupPath: (id: number) => string | undefined;
 
@@ -30,34 +30,36 @@ export class ProcessTable {
   }
 
   exec(event: ExecEvent): void {
-    this.#remember({
-      pid: event.tgid,
-      exe: exeOf(event.tgid) ?? event.filename,
-      user: this.#users.nameOf(event.uid),
-      ...unitField(this.#cgroupPath(event.cgroup)),
-    });
+    const cgroup = this.#cgroupPath(event.cgroup);
+    const exe = exeOf(event.tgid) ?? event.filename;
+    this.#remember({ pid: event.tgid, exe, user: this.#users.nameOf(event.uid), ...unitField(cgroup) }, cgroup);
   }
 
   get(pid: number): KnownProcess | undefined {
+    return this.#find(pid)?.process;
+  }
+
+  /** Where it runs or ran, below the cgroup2 root. */
+  cgroupOf(pid: number): string | undefined {
+    return this.#find(pid)?.cgroup;
+  }
+
+  #find(pid: number): { readonly process: KnownProcess; readonly cgroup: string | undefined } | undefined {
     if (pid === 0) return undefined;
     const known = this.#known.get(pid);
     if (known !== undefined) return known;
     const process = readProcess(pid, this.#users);
-    if (process === undefined) return { pid };
-    const found: KnownProcess = {
-      pid,
-      ...(process.exe === undefined ? {} : { exe: process.exe }),
-      user: process.user,
-      ...unitField(process.cgroup),
-    };
-    this.#remember(found);
-    return found;
+    if (process === undefined) return { process: { pid }, cgroup: undefined };
+    const { exe, user, cgroup } = process;
+    return this.#remember({ pid, ...(exe === undefined ? {} : { exe }), user, ...unitField(cgroup) }, cgroup);
   }
 
-  #remember(process: KnownProcess): void {
+  #remember(process: KnownProcess, cgroup: string | undefined) {
+    const known = { process, cgroup };
     this.#known.delete(process.pid);
-    this.#known.set(process.pid, process);
+    this.#known.set(process.pid, known);
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+    return known;
   }
 }
 

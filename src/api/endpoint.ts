@@ -18,6 +18,8 @@ export const Endpoint = object({
   host: v.string(),
   identity: v.number(),
   labels: v.optional(v.array(v.string())),
+  /** What the host knows besides: unit, package, container, os, cloud tags. Not in the identity. */
+  derived: v.optional(v.array(v.string())),
   why: v.optional(
     object({
       /** Index into the workload's `match`. */

@@ -27,6 +27,8 @@ export const FlowEnd = object({
   workload: v.optional(v.string()),
   identity: v.optional(v.number()),
   labels: v.optional(v.array(v.string())),
+  /** What the host knows besides: unit, package, container, os, cloud tags. */
+  derived: v.optional(v.array(v.string())),
   host: v.optional(v.string()),
   ip: v.optional(v.string()),
   port: v.optional(v.number()),

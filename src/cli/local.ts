@@ -31,6 +31,7 @@ export interface Settings {
   readonly workloadsDir: string;
   readonly gateways: Gateways;
   readonly containerSockets: readonly string[];
+  readonly cloudTags: string;
   readonly enablePolicy: 'default' | 'always' | 'never';
   readonly pending: 'allow' | 'deny';
   /** Absent = the embedded PostgreSQL. */
@@ -119,6 +120,13 @@ const WORKLOADS_DIR: Flag = {
   default: '/etc/postern/workloads.d',
   complete: 'file',
 };
+const CLOUD_TAGS: Flag = {
+  name: 'cloud-tags',
+  value: 'SOURCE',
+  summary: 'tags of the cloud instance: a JSON file, a URL that gives one, or aws (its metadata service)',
+  env: 'POSTERN_CLOUD_TAGS',
+  default: '/etc/postern/cloud-tags.json',
+};
 const DATABASE_URL: Flag = {
   name: 'database-url',
   value: 'URL',
@@ -151,6 +159,7 @@ export const AGENT_FLAGS: readonly Flag[] = [
   WORKLOADS_DIR,
   GATEWAYS,
   CONTAINER_SOCKETS,
+  CLOUD_TAGS,
   ENABLE_POLICY,
   PENDING,
 ];
@@ -179,6 +188,7 @@ function toSettings(call: Call): Settings {
     pending: read('pending', 'allow') as Settings['pending'],
     containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
     workloadsDir: read('workloads-dir', WORKLOADS_DIR.default!),
+    cloudTags: read('cloud-tags', CLOUD_TAGS.default!),
     databaseUrl: maybe('database-url'),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,

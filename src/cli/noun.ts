@@ -124,6 +124,7 @@ export const NOUNS: readonly Noun[] = [
       { title: 'REVISION', cell: (e) => String(e.policy?.revision ?? '-'), card: true },
       { title: 'CGROUP', cell: (e) => e.cgroup ?? '-', card: true },
       { title: 'LABELS', cell: (e) => list(e.labels ?? []), card: true },
+      { title: 'DERIVED', cell: (e) => list(e.derived ?? []), card: true },
       { title: 'USER', cell: (e) => list([...new Set(e.processes.flatMap((p) => p.user ?? []))]), card: true },
     ],
   }),

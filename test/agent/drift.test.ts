@@ -50,18 +50,22 @@ test('looks are kept without a word of the arguments, and forgotten with the wor
 
 test('what a unit starts by su descends from it; what cron or sshd starts does not', () => {
   const lineage = new Lineage(DEFAULT_GATEWAYS);
-  lineage.exec(10, 1, '/usr/bin/su', 'db/ora');
-  lineage.exec(11, 10, '/usr/bin/bash', undefined);
-  lineage.exec(12, 11, '/opt/daemon', undefined);
+  lineage.exec(10, 1, '/usr/bin/su', '/x', 'db/ora');
+  lineage.exec(11, 10, '/usr/bin/bash', '/x', undefined);
+  lineage.exec(12, 11, '/opt/daemon', '/x', undefined);
   assert.equal(
     [11, 12].map((pid) => lineage.of(pid)),
     ['db/ora', 'db/ora'],
   );
-  lineage.exec(20, 1, '/usr/sbin/sshd', 'infra/ssh');
-  lineage.exec(21, 20, '/usr/bin/bash', undefined);
+  lineage.exec(20, 1, '/usr/sbin/sshd', '/x', 'infra/ssh');
+  lineage.exec(21, 20, '/usr/bin/bash', '/x', undefined);
   assert.is(lineage.of(21), undefined);
-  lineage.exec(12, 1, '/opt/other', undefined);
+  lineage.exec(12, 1, '/opt/other', '/x', undefined);
   assert.is(lineage.of(12), 'db/ora', 'an exec of the same process');
+  const session = '/user.slice/user-5.slice/session-c1.scope';
+  lineage.exec(13, 10, '/usr/bin/bash', session, undefined);
+  lineage.exec(14, 1, '/opt/orphan', session, undefined);
+  assert.is(lineage.of(14), 'db/ora', 'in the session that su has opened');
 });
 
 test.run();

@@ -289,7 +289,7 @@ fact('F8: nginx is one workload by its unit: the root master that listens, and t
   assert.equal([...new Set(processes.map((one: any) => one.user))].sort(), ['root', 'www-data']);
 });
 
-fact('F9: two programs of one interpreter under supervisord are told apart by their arguments', async () => {
+fact('F9: programs under supervisord are told apart by their arguments, and none is supervisord', async () => {
   const program = (name: string, n: number, user: string) =>
     `[program:${name}]\ncommand=/bin/bash /srv/daemon 127.9.1.${n} --queue=${name}\nuser=${user}\nstartsecs=0\n`;
   // without a user any local user could claim it, and the unit would win
@@ -304,7 +304,7 @@ fact('F9: two programs of one interpreter under supervisord are told apart by th
   for (const [n, workload] of [
     [1, 'shop/mail'],
     [2, 'shop/image'],
-    [3, 'shop/supervised'],
+    [3, undefined],
   ] as const) {
     const found = await connected(`127.9.1.${n}`);
     assert.is(found.cgroup, '/system.slice/supervisor.service');

@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises';
+
+const ASK_MS = 2_000;
+const EVERY_MS = 300_000;
+const TAGS = 64;
+const AWS = 'http://169.254.169.254/latest';
+
+/**
+ * Tags of the cloud instance, from a file (JSON object of strings), a URL that gives one, or `aws` (its metadata service).
+ * Asked in the background, again every 5 minutes; what is not there is no tag.
+ */
+export class CloudTags {
+  readonly #source: string;
+  readonly #onChange: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #tags: readonly (readonly [key: string, value: string])[] = [];
+
+  constructor(source: string, onChange: () => void) {
+    this.#source = source;
+    this.#onChange = onChange;
+    this.#timer = setInterval(() => void this.#look(), EVERY_MS).unref();
+    void this.#look();
+  }
+
+  /** Sorted by key. */
+  get tags(): readonly (readonly [key: string, value: string])[] {
+    return this.#tags;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const found = await readTags(this.#source).catch(() => ({}));
+    const tags = Object.entries(found)
+      .filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .slice(0, TAGS);
+    if (JSON.stringify(tags) === JSON.stringify(this.#tags)) return;
+    this.#tags = tags;
+    this.#onChange();
+  }
+}
+
+async function readTags(source: string): Promise<Record<string, unknown>> {
+  if (source === 'aws') return readAws();
+  const text = /^https?:\/\//.test(source) ? await ask(source) : await readFile(source, 'utf8');
+  const value: unknown = JSON.parse(text);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+/** Version 2 of the instance metadata service; tags are there when the instance allows it. */
+async function readAws(): Promise<Record<string, unknown>> {
+  const token = await ask(`${AWS}/api/token`, {
+    method: 'PUT',
+    headers: { 'x-aws-ec2-metadata-token-ttl-seconds': '60' },
+  });
+  const headers = { 'x-aws-ec2-metadata-token': token };
+  const keys = (await ask(`${AWS}/meta-data/tags/instance/`, { headers })).split('\n').filter(Boolean).slice(0, TAGS);
+  const values = keys.map((key) => ask(`${AWS}/meta-data/tags/instance/${encodeURIComponent(key)}`, { headers }));
+  return Object.fromEntries((await Promise.all(values)).map((value, i) => [keys[i]!, value]));
+}
+
+async function ask(url: string, options: RequestInit = {}): Promise<string> {
+  const response = await fetch(url, { ...options, signal: AbortSignal.timeout(ASK_MS) });
+  if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  return response.text();
+}

@@ -1,0 +1,116 @@
+import { execFile } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Paths that are asked for within this time go into one question. */
+const GATHER_MS = 500;
+const AT_ONCE = 64;
+const KEPT = 10_000;
+const ASK_MS = 10_000;
+
+/** A database of installed packages: what asks it, and the file that changes when something is installed. */
+interface Database {
+  readonly changed: string;
+  owners(paths: readonly string[]): Promise<ReadonlyMap<string, string>>;
+}
+
+/**
+ * Which Debian or RPM package a file is of. Asked in the background and remembered until the database changes: the first
+ * answer about a path is undefined, a later one has the name.
+ */
+export class Packages {
+  readonly #database = findDatabase();
+  readonly #known = new Map<string, string | undefined>();
+  readonly #wanted = new Set<string>();
+  #version = '';
+  #timer: NodeJS.Timeout | undefined;
+  #asking: Promise<void> | undefined;
+
+  of(path: string): string | undefined {
+    if (this.#database === undefined) return undefined;
+    if (this.#known.has(path)) return this.#known.get(path);
+    this.#wanted.add(path);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#asking ??= this.#ask(this.#database!).finally(() => {
+        this.#asking = undefined;
+      });
+    }, GATHER_MS).unref();
+    return undefined;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  async #ask(database: Database): Promise<void> {
+    const version = versionOf(database.changed);
+    if (version !== this.#version || this.#known.size > KEPT) this.#known.clear();
+    this.#version = version;
+    while (this.#wanted.size > 0) {
+      const paths = [...this.#wanted].slice(0, AT_ONCE);
+      const owners = await database.owners(paths).catch(() => new Map<string, string>());
+      for (const path of paths) {
+        this.#known.set(path, owners.get(path));
+        this.#wanted.delete(path);
+      }
+    }
+  }
+}
+
+function findDatabase(): Database | undefined {
+  if (existsSync('/var/lib/dpkg/status') && existsSync('/usr/bin/dpkg-query'))
+    return { changed: '/var/lib/dpkg/status', owners: debianOwners };
+  const changed = ['/var/lib/rpm', '/usr/lib/sysimage/rpm'].find((path) => existsSync(path));
+  return changed !== undefined && existsSync('/usr/bin/rpm') ? { changed, owners: rpmOwners } : undefined;
+}
+
+/** `libc6:amd64, x: /path`; exits 1 when one of several is nobody's. A package may have the file's name without /usr. */
+async function debianOwners(paths: readonly string[]): Promise<Map<string, string>> {
+  const asked = new Map(paths.flatMap((path) => spellings(path).map((spelling) => [spelling, path] as const)));
+  const text = await answer('/usr/bin/dpkg-query', ['--search', '--', ...asked.keys()].map(escapePattern));
+  const owners = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const [, names, file] = /^([^ :]+(?::\w+)?(?:, [^ :]+(?::\w+)?)*): (\/.*)$/.exec(line) ?? [];
+    const path = file === undefined ? undefined : asked.get(file);
+    if (path !== undefined) owners.set(path, names!.split(', ')[0]!.split(':')[0]!);
+  }
+  return owners;
+}
+
+async function rpmOwners(paths: readonly string[]): Promise<Map<string, string>> {
+  const text = await answer('/usr/bin/rpm', ['-q', '--qf', '%{NAME}\n', '-f', ...paths]);
+  const lines = text.split('\n');
+  return new Map(
+    paths.flatMap((path, i) => {
+      const name = lines[i] ?? '';
+      return name === '' || name.includes(' ') ? [] : [[path, name] as const];
+    }),
+  );
+}
+
+/** Some answers are there although the program says that not all are. */
+async function answer(program: string, args: readonly string[]): Promise<string> {
+  const options = { timeout: ASK_MS, maxBuffer: 4 * 1024 * 1024, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } };
+  try {
+    return (await run(program, [...args], options)).stdout;
+  } catch (error) {
+    return (error as { stdout?: string }).stdout ?? '';
+  }
+}
+
+function spellings(path: string): string[] {
+  return /^\/usr\/(bin|sbin|lib\w*)\//.test(path) ? [path, path.slice('/usr'.length)] : [path];
+}
+
+/** dpkg-query takes patterns. */
+function escapePattern(path: string): string {
+  return path.replace(/[\\*?[]/g, '\\$&');
+}
+
+function versionOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs}`;
+}
