@@ -43,7 +43,7 @@ export function remembered(
   process: HostProcess,
   old: Proc | undefined,
   by: Remembering,
-): { metAtExec?: number; cgroup?: string; refuses?: string } {
+): { metAtExec?: number; home?: string; refuses?: string } {
   return old === undefined
     ? {}
     : { ...metAtExec(process.pid, old, by), ...leftBehind(process, old, by), ...refused(old, by) };
@@ -56,8 +56,8 @@ export function inheritedNow(pid: number, old: Proc, by: Remembering): Inherited
 }
 
 /** Its label came from a cgroup that is gone. */
-export function isHomeless(old: Proc | undefined, seen: { readonly cgroup?: string }): boolean {
-  return old?.origin === LabelOrigin.ORIGIN_CGROUP && seen.cgroup === GONE;
+export function isHomeless(old: Proc | undefined, seen: { readonly home?: string }): boolean {
+  return old?.origin === LabelOrigin.ORIGIN_CGROUP && seen.home === GONE;
 }
 
 export function isWithin(cgroup: string, top: string): boolean {
@@ -76,11 +76,12 @@ function metAtExec(pid: number, old: Proc, by: Remembering): { metAtExec?: numbe
 
 /**
  * A labelled process that is no longer in the cgroup in which it gained its label went away by itself (where somebody
- * who may places it, the kernel decides anew): it counts as being there still.
+ * who may places it, the kernel decides anew): it counts as being there still. An inherited label needs no such place.
  */
-function leftBehind(process: HostProcess, old: Proc, by: Remembering): { cgroup?: string } {
-  if (old.identity === 0 || ofNow(process.pid, old, by) === undefined) return {};
-  return isBelow(process.cgroup, old.cgroup, by) ? {} : { cgroup: by.cgroupPath(old.cgroup) ?? GONE };
+function leftBehind(process: HostProcess, old: Proc, by: Remembering): { home?: string } {
+  if (old.identity === 0 || old.origin === LabelOrigin.ORIGIN_INHERITED || ofNow(process.pid, old, by) === undefined)
+    return {};
+  return isBelow(process.cgroup, old.cgroup, by) ? {} : { home: by.cgroupPath(old.cgroup) ?? GONE };
 }
 
 /** By number where the path is not known (yet), or was cut. */

@@ -39,6 +39,8 @@ export interface ProcessFacts {
   readonly uid: number;
   /** Below the cgroup2 root; `/` is the root. */
   readonly cgroup: string;
+  /** The cgroup by whose label it is named, where that is not `cgroup`: one that it left by itself. Exec clauses ask `cgroup`. */
+  readonly home?: string;
   readonly listening?: readonly ListeningSocket[];
   readonly inherited?: InheritedLabel;
   /**
@@ -97,8 +99,9 @@ interface Met {
 /** Every clause that the process itself meets, larger rank first. */
 function allMet(index: MatchIndex, facts: ProcessFacts, here: string, chain: readonly string[]): Met[] {
   const args = new Set(facts.args);
+  const home = facts.home === undefined ? here : trimCgroup(facts.home);
   const met: Met[] = index
-    .inCgroup(here, chain)
+    .inCgroup(home, facts.home === undefined ? chain : cgroupChain(home))
     .filter(({ gainedIn }) => gainedIn !== facts.refuses)
     .map(({ program, gainedIn }) => ({ clause: program, origin: 'cgroup', gainedIn }));
   for (const { program, clause } of index.candidates(facts.exe, (facts.listening?.length ?? 0) > 0)) {
@@ -106,7 +109,7 @@ function allMet(index: MatchIndex, facts: ProcessFacts, here: string, chain: rea
     met.push({ clause: program, origin: program.kind === 'exec' ? 'exec' : 'listen', gainedIn: here });
   }
   const before = facts.metAtExec === undefined ? undefined : index.byRank.get(facts.metAtExec)?.program;
-  if (before?.kind === 'exec') met.push({ clause: before, origin: 'exec', gainedIn: here });
+  if (before?.kind === 'exec') met.push({ clause: before, origin: 'exec', gainedIn: home });
   return met.sort((a, b) => b.clause.rank - a.clause.rank);
 }
 

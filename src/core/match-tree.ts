@@ -50,7 +50,10 @@ export function decideTree(
     let own = decideProcess(program, inherited ? { ...facts, inherited } : facts);
     // Then it has what its cgroup gives it, as at fork in the kernel.
     if (parent && from && isMereFork(own, process, from, parent))
-      own = decideProcess(program, { ...(refuses === undefined ? {} : { refuses }), ...nothing(process.cgroup) });
+      own = decideProcess(program, {
+        ...(refuses === undefined ? {} : { refuses }),
+        ...nothing(process.home ?? process.cgroup),
+      });
     const decision = {
       ...own,
       gainedBy: own.origin === 'inherited' ? (process.kept?.gainedBy ?? from?.gainedBy ?? process.pid) : process.pid,

@@ -18,7 +18,6 @@ import { CgroupTree } from '../../src/agent/cgroup-tree.ts';
 import { Labels } from '../../src/agent/labels.ts';
 import { createUserNames } from '../../src/agent/user-names.ts';
 import type { MatchProgram } from '../../src/core/match-program.ts';
-import { until } from '../e2e/wait.ts';
 import { type OwnKernel, openKernel } from './own-kernel.ts';
 
 export interface Sprout {
@@ -46,7 +45,7 @@ export interface GroveLab extends OwnKernel {
   start(sprout: Sprout): Promise<void>;
   /** `move`, `again`, `bind` of attacks/grove.c. */
   tell(name: string, ...words: string[]): Promise<void>;
-  stop(name: string): Promise<void>;
+  stop(...names: string[]): Promise<void>;
   /** Identities that the kernel gives to the process and to the socket that it listens on; 0 = nobody. */
   who(name: string): { process: number; socket: number };
   apply(program: MatchProgram): void;
@@ -153,13 +152,15 @@ export async function openGrove(programs: readonly string[]): Promise<GroveLab> 
         const said = await answer;
         if (said[0] === 'up') remember(said);
       },
-      stop: async (name) => {
-        const { pid, fifo } = running.get(name)!;
-        process.kill(pid, 'SIGKILL');
-        closeSync(fifo);
-        running.delete(name);
-        await until(`${name} has ended`, () => !existsSync(`/proc/${pid}`));
-        rmSync(join(folder, 'ways', name));
+      stop: async (...names) => {
+        const ended = names.map((name) => running.get(name)!);
+        for (const { pid } of ended) process.kill(pid, 'SIGKILL');
+        for (const [i, { pid, fifo }] of ended.entries()) {
+          while (existsSync(`/proc/${pid}`)) await new Promise(setImmediate);
+          closeSync(fifo);
+          running.delete(names[i]!);
+          rmSync(join(folder, 'ways', names[i]!));
+        }
       },
       who: (name) => {
         const { pid, port } = running.get(name)!;
@@ -168,7 +169,7 @@ export async function openGrove(programs: readonly string[]): Promise<GroveLab> 
         );
         return {
           process: kernel.maps.proc.get(pid)?.identity ?? 0,
-          socket: sockets.find(([, value]) => value.sockets > 0)?.[1].identity ?? 0,
+          socket: sockets.find(([, { tgid }]) => tgid === pid)?.[1].identity ?? 0,
         };
       },
       apply: (program) => labels.apply(program),

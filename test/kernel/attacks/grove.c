@@ -82,7 +82,7 @@ static void child(int placed, char **words)
 	}
 	for (int i = 3; words[i]; i++)
 		argv[i] = words[i];
-	if (uid && (setgroups(0, NULL) || setgid(uid) || setuid(uid)))
+	if (uid && uid != (int)getuid() && (setgroups(0, NULL) || setgid(uid) || setuid(uid)))
 		_exit(112);
 	execve(words[1], argv, none);
 	_exit(113);
