@@ -30,12 +30,15 @@ import type { AgentOptions } from './options.ts';
 import { Packages } from './packages.ts';
 import { preview } from './preview.ts';
 import { ProcessTable } from './process-table.ts';
+import { RecentCounts } from './recent-counts.ts';
 import { Reporter } from './reporter.ts';
 import { runCgroups } from './run-cgroup.ts';
 import { ServerClient } from './server-client.ts';
 import { watchServer } from './server-watch.ts';
 import { readJson } from './state-file.ts';
 import { StateSaver } from './state-saver.ts';
+import { Surroundings } from './surroundings.ts';
+import { Talkers } from './talkers.ts';
 import { createUserNames } from './user-names.ts';
 import { WorkloadFiles } from './workload-files.ts';
 import { workloadsByIdentity } from './workload-names.ts';
@@ -130,9 +133,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const processes = new ProcessTable(users, (id) => tree.path(id));
   const flowLog = new FlowLog();
   const queue = new FlowQueue(client, options.hostName);
+  const talkers = new Talkers();
+  const recent = new RecentCounts();
+  const surroundings = new Surroundings(users, log);
   const tell = (flow: Flow): void => {
     flowLog.push(flow);
     queue.push(flow);
+    talkers.push(flow);
+    recent.push(flow);
   };
   const drift = new DriftWatch(options.stateDir, options.gateways, tell, log);
   const reports = new HostReports({
@@ -143,6 +151,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     netns,
     users,
     files: () => files.report(wanted),
+    ...{ talkers, recent, surroundings },
     drift,
     derived,
     degraded: () => [...problems.values()],
@@ -310,6 +319,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         : (kernel.maps.proc.get(pid)?.identity ?? 0) !== 0,
     close: async () => {
       clearInterval(look);
+      surroundings.stop();
       stopWatch();
       containers.stop();
       packages.stop();

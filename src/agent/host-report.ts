@@ -1,4 +1,4 @@
-import { release } from 'node:os';
+import { release, uptime } from 'node:os';
 import { features } from 'libbpf-ts';
 import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
@@ -6,6 +6,7 @@ import type { HostReport } from '../api/host.ts';
 import type { WorkloadFile } from '../api/host-workload.ts';
 import type { RegisteredWorkload } from '../core/match-program.ts';
 import { readCounters } from '../datapath/counters.ts';
+import { SOCKET_PROGRAMS, TRACING_PROGRAMS } from '../datapath/hooks.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import type { DerivedLabels } from './derived-labels.ts';
 import { discover } from './discover.ts';
@@ -18,6 +19,9 @@ import { ephemeralPorts, scanListening } from './listening.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { scanProcesses } from './process-scan.ts';
+import type { RecentCounts } from './recent-counts.ts';
+import type { Surroundings } from './surroundings.ts';
+import type { Talkers } from './talkers.ts';
 import type { UserNames } from './user-names.ts';
 
 /** A report counts map entries at most this often. */
@@ -42,6 +46,9 @@ const SHOWN_MAPS = [
   'connection',
 ] as const;
 
+const ALL_PROGRAMS: readonly string[] = [...TRACING_PROGRAMS, ...SOCKET_PROGRAMS];
+const BOOTED_AT = new Date(Date.now() - uptime() * 1000).toISOString();
+
 export interface ReportSources {
   readonly options: AgentOptions;
   readonly kernel: Kernel;
@@ -53,6 +60,9 @@ export interface ReportSources {
   readonly files: () => WorkloadFile[];
   readonly drift: DriftWatch;
   readonly derived: DerivedLabels;
+  readonly talkers: Talkers;
+  readonly recent: RecentCounts;
+  readonly surroundings: Surroundings;
   /** What does not work, in words. */
   readonly degraded: () => readonly string[];
 }
@@ -88,9 +98,25 @@ export class HostReports {
       maps: this.#mapsOfLate(),
       counters: readCounters(kernel.maps),
       files: this.#sources.files(),
+      ...this.#around(looked.discover),
       endpoints: looked.endpoints,
       discover: looked.discover,
       drifts: looked.drifts,
+    };
+  }
+
+  #around(found: HostReport['discover']): Partial<HostReport> {
+    const { kernel, recent, surroundings } = this.#sources;
+    const attached = kernel.attached();
+    const missing = ALL_PROGRAMS.filter((name) => !attached.includes(name));
+    const talkers = found.filter(({ kind }) => kind === 'talker').length;
+    return {
+      bootedAt: BOOTED_AT,
+      unregistered: { listeners: found.length - talkers, talkers },
+      recent: recent.read(),
+      failsafe: [...surroundings.seen.failsafe],
+      blind: [...surroundings.seen.blind],
+      hooks: { attached: ALL_PROGRAMS.length - missing.length, of: ALL_PROGRAMS.length, missing },
     };
   }
 
@@ -142,6 +168,8 @@ export class HostReports {
       host: options.hostName,
       taken: new Set(state.workloads.keys()),
       baseUrl: options.baseUrl,
+      talkers: this.#sources.talkers.list(),
+      talksTo: (process) => this.#sources.talkers.talksTo(process),
     });
     const drifts = drift.find({
       ...{ host: options.hostName, program: labels.program },

@@ -92,7 +92,7 @@ function answerRead(
         ...status,
         endpoints: endpoints.length,
         drifted: drifts.length,
-        unclaimed: discover.length,
+        unclaimed: discover.filter(({ kind }) => kind !== 'talker').length,
         uid: state.uid,
       });
     }

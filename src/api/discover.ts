@@ -12,6 +12,10 @@ export const Discovered = object({
     args: v.optional(v.array(v.string())),
     startedAt: v.optional(v.string()),
   }),
+  /** `talker`: it begins conversations and listens nowhere; absent = it listens. */
+  kind: v.optional(oneOf(['listener', 'talker'])),
+  /** Of a talker: when it last began one. */
+  lastSeen: v.optional(v.string()),
   unit: v.optional(v.string()),
   cgroup: v.optional(v.string()),
   listening: v.array(Listening),

@@ -13,6 +13,20 @@ export const MapFill = object({
   maxEntries: v.number(),
 });
 
+/** Of the host around what is named; absent from an agent that does not look. */
+const Seen = {
+  bootedAt: v.optional(v.string()),
+  /** Programs without a workload: those that listen, those that only talk. */
+  unregistered: v.optional(object({ listeners: v.number(), talkers: v.number() })),
+  /** Verdicts of the last `minutes`, each connection once. */
+  recent: v.optional(object({ minutes: v.number(), allowed: v.number(), denied: v.number(), audit: v.number() })),
+  /** What no rule cuts off, as it is here. */
+  failsafe: v.optional(v.array(v.string())),
+  /** What policy neither judges nor sees. */
+  blind: v.optional(v.array(v.string())),
+  hooks: v.optional(object({ attached: v.number(), of: v.number(), missing: v.array(v.string()) })),
+};
+
 const Observed = {
   appliedRevision: v.number(),
   /** What does not work, in words; empty when all is well. */
@@ -30,6 +44,7 @@ const Observed = {
   counters: v.record(v.string(), v.number()),
   /** Files with registrations for this host (`workloads.d`). */
   files: v.optional(v.array(WorkloadFile)),
+  ...Seen,
 };
 
 /** Body of `PUT /v1/agent/hosts/{name}/report`. */

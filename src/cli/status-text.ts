@@ -5,6 +5,7 @@ import type { Policy } from '../api/policy.ts';
 import type { Workload } from '../api/workload.ts';
 import { peerName } from './flow-line.ts';
 import type { Out } from './out.ts';
+import { toDoOf } from './status-todo.ts';
 import { alignRows } from './table.ts';
 import { age, span } from './time.ts';
 
@@ -14,8 +15,10 @@ export interface Overview {
   readonly hosts: readonly Host[];
   readonly workloads: readonly Workload[];
   readonly policies: readonly Policy[];
-  /** Services that nobody claimed. */
+  /** Services that nobody claimed, as discover lists them. */
   readonly unclaimed: number;
+  /** Endpoints that are not settled yet. */
+  readonly provisional: number;
   /** Newest denials of the last 15 minutes, at most `FLOW_LIMIT`; AUDIT likewise. */
   readonly dropped: readonly Flow[];
   readonly audited: readonly Flow[];
@@ -23,9 +26,6 @@ export interface Overview {
 }
 
 export const FLOW_LIMIT = 1000;
-/** A host may be this long behind the newest revision before a person is asked to look. */
-const BEHIND_MS = 15_000;
-const FULL = 0.9;
 
 export interface StatusText {
   readonly text: string;
@@ -36,12 +36,10 @@ export function statusText(overview: Overview, nowMs: number, colour: Out['colou
   const toDo = toDoOf(overview, nowMs);
   const rows = [
     ['policy', policyLine(overview)],
-    ['workloads', workloadLine(overview.workloads)],
-    ['not named', overview.unclaimed === 0 ? 'nothing' : `${count(overview.unclaimed, 'service')}: postern discover`],
+    ['workloads', workloadLine(overview)],
+    ['not named', unnamedLine(overview)],
     ['15 min', flowLine15(overview)],
-    ...overview.hosts
-      .filter((host) => host.status.maps.length > 0)
-      .map((host) => [mapsTitle(overview, host), mapsText(host.status.maps)]),
+    ...overview.hosts.flatMap((host) => hostRows(overview, host)),
     ...toDo.map((text, i) => [colour('yellow', `TO DO ${i + 1}`), text]),
   ];
   return { text: [...hostLines(overview, toDo.length, nowMs, colour), ...alignRows(rows)].join('\n'), toDo };
@@ -56,6 +54,7 @@ function hostLines({ hosts, revision }: Overview, toDo: number, nowMs: number, c
     count(status.endpoints, 'endpoint'),
     `agent ${status.agentVersion}`,
     `kernel ${status.kernel}`,
+    ...(status.bootedAt === undefined ? [] : [`up ${age(status.bootedAt, nowMs)}`]),
     `seen ${age(status.lastSeen, nowMs)} ago`,
   ]);
   return [...alignRows(lines), colour(toDo === 0 ? 'green' : 'yellow', toDo === 0 ? 'all is well' : `${toDo} to do`)];
@@ -68,7 +67,7 @@ function policyLine({ policies, revision }: Overview): string {
   return `${count(policies.length, 'policy', 'policies')}, revision ${revision}${warned > 0 ? `, ${warned} with warnings: postern get policies` : ''}`;
 }
 
-function workloadLine(workloads: readonly Workload[]): string {
+function workloadLine({ workloads, provisional }: Overview): string {
   const idle = workloads.filter((workload) => workload.status.endpoints === 0).map(nameOf);
   const conflicts = workloads.filter((workload) => workload.status.conflicts.length > 0).length;
   const drifted = workloads.filter((workload) => workload.status.drifted > 0).length;
@@ -78,13 +77,24 @@ function workloadLine(workloads: readonly Workload[]): string {
     idle.length > 0 ? `${idle.length} matching nothing (${idle.join(', ')})` : '',
     conflicts > 0 ? `${conflicts} in conflict` : '',
     drifted > 0 ? `${drifted} drifted` : '',
+    provisional > 0 ? `${count(provisional, 'endpoint')} provisional` : '',
   ]
     .filter((part) => part !== '')
     .join(', ');
 }
 
-function flowLine15({ dropped, audited, lost }: Overview): string {
-  const parts = [`denied ${atLeast(dropped)}${top(dropped)}`];
+/** What listens and what only talks, where the agents tell them apart. */
+function unnamedLine({ hosts, unclaimed }: Overview): string {
+  const talkers = hosts.reduce((sum, { status }) => sum + (status.unregistered?.talkers ?? 0), 0);
+  if (unclaimed === 0 && talkers === 0) return 'nothing';
+  if (talkers === 0) return `${count(unclaimed, 'service')}: postern discover`;
+  return `${count(unclaimed, 'listener')}, ${count(talkers, 'talker')}: postern discover --unregistered`;
+}
+
+function flowLine15({ hosts, dropped, audited, lost }: Overview): string {
+  const told = hosts.flatMap(({ status }) => status.recent ?? []);
+  const allowed = told.reduce((sum, counts) => sum + counts.allowed, 0);
+  const parts = [...(told.length > 0 ? [`allowed ${allowed}`] : []), `denied ${atLeast(dropped)}${top(dropped)}`];
   if (audited.length > 0) parts.push(`would deny ${atLeast(audited)}${top(audited)}`);
   parts.push(`lost events ${lost}`);
   return parts.join(', ');
@@ -108,8 +118,23 @@ function top(flows: readonly Flow[]): string {
   return first ? ` (top ${first[0]})` : '';
 }
 
-function mapsTitle({ hosts }: Overview, host: Host): string {
-  return hosts.length === 1 ? 'maps' : `maps ${host.name}`;
+/** Of one host all; of many only what is not as on the others: maps, and hooks that are missing. */
+function hostRows({ hosts }: Overview, { name, status }: Host): string[][] {
+  const title = (word: string) => (hosts.length === 1 ? word : `${word} ${name}`);
+  const { failsafe, blind, hooks, maps } = status;
+  const isOne = hosts.length === 1;
+  return [
+    ...(isOne && failsafe !== undefined ? [['failsafe', [...failsafe, ALWAYS].join(', ')]] : []),
+    ...(isOne && blind !== undefined ? [['blind', blind.length === 0 ? 'nothing' : blind.join(', ')]] : []),
+    ...(maps.length > 0 ? [[title('maps'), mapsText(maps)]] : []),
+    ...(hooks !== undefined && (isOne || hooks.missing.length > 0) ? [[title('hooks'), hooksText(hooks)]] : []),
+  ];
+}
+
+const ALWAYS = 'DHCP client, Postern, neighbour discovery, ICMP errors';
+
+function hooksText({ attached, of, missing }: NonNullable<Host['status']['hooks']>): string {
+  return `${attached} of ${of} ours${missing.length === 0 ? '' : `, missing ${missing.join(', ')}`}`;
 }
 
 /** The fullest first; what is nearly empty is one word. */
@@ -123,32 +148,6 @@ export function mapsText(maps: readonly Pick<MapFill, 'name' | 'entries' | 'maxE
 }
 
 type MapFill = Host['status']['maps'][number];
-
-function toDoOf({ hosts, workloads, revision }: Overview, nowMs: number): string[] {
-  const toDo: string[] = [];
-  if (hosts.length === 0) toDo.push('no agent has reported: sudo postern agent, or sudo postern standalone');
-  for (const { name, status } of hosts) {
-    const behind = revision - status.appliedRevision;
-    if (status.state === 'stale')
-      toDo.push(`${name}: its agent is silent for ${age(status.lastSeen, nowMs)}; its kernel goes on enforcing`);
-    else if (behind > 0 && status.policyAgeMs > BEHIND_MS) {
-      toDo.push(`${name}: revision ${revision} not applied for ${span(status.policyAgeMs)}`);
-    }
-    for (const reason of status.degraded) toDo.push(`${name}: ${reason}`);
-    for (const map of status.maps) {
-      if (map.entries > map.maxEntries * FULL)
-        toDo.push(`${name}: map ${map.name} is ${percent(map.entries, map.maxEntries)} full`);
-    }
-  }
-  for (const workload of workloads) {
-    const { conflicts, drifted, unexpected = [], hint } = workload.status;
-    if (conflicts.length > 0) toDo.push(`${nameOf(workload)}: conflict with ${conflicts.join(', ')}`);
-    if (drifted > 0) toDo.push(`${nameOf(workload)}: ${hint ?? `${drifted} drifted`}`);
-    for (const { host, endpoints } of unexpected)
-      toDo.push(`${nameOf(workload)}: ${host} has ${endpoints}, expected ${workload.expect?.perHost}`);
-  }
-  return toDo;
-}
 
 function nameOf(workload: Workload): string {
   return `${workload.namespace}/${workload.name}`;

@@ -39,6 +39,7 @@ const WELL: Overview = {
   workloads: [WORKLOAD],
   policies: [],
   unclaimed: 0,
+  provisional: 0,
   dropped: [],
   audited: [],
   lost: 0,
@@ -70,6 +71,36 @@ test('all is well: nothing to do', () => {
   );
 });
 
+test('the screen of one host has what is ahead of policy, what is out of its sight, and the hooks', () => {
+  const overview = host({
+    bootedAt: '2026-11-12T09:30:00Z',
+    unregistered: { listeners: 4, talkers: 9 },
+    recent: { minutes: 15, allowed: 81_204, denied: 0, audit: 0 },
+    failsafe: ['22/TCP sshd'],
+    blind: ['AF_PACKET dhclient (pid 812)'],
+    hooks: { attached: 19, of: 19, missing: [] },
+  });
+  const { text, toDo } = statusText({ ...overview, unclaimed: 4, provisional: 1 }, NOW, plain);
+  assert.equal(toDo, []);
+  assert.is(
+    text,
+    [
+      'web-1  READY  revision 42 of 42  3 endpoints  agent 0.1.0  kernel 6.1.0  up 12 d  seen 3 s ago',
+      'all is well',
+      'policy     0 policies, revision 42',
+      'workloads  1 registered, 1 running, 1 endpoint provisional',
+      'not named  4 listeners, 9 talkers: postern discover --unregistered',
+      '15 min     allowed 81204, denied 0, lost events 0',
+      'failsafe   22/TCP sshd, DHCP client, Postern, neighbour discovery, ICMP errors',
+      'blind      AF_PACKET dhclient (pid 812)',
+      'maps       policy 4 %',
+      'hooks      19 of 19 ours',
+    ].join('\n'),
+  );
+  const two = { ...overview, hosts: [...overview.hosts, { ...HOST, name: 'web-2' }] };
+  assert.not(/failsafe|blind|hooks/.test(statusText(two, NOW, plain).text));
+});
+
 const TO_DO: readonly (readonly [string, Overview, string])[] = [
   ['no host', { ...WELL, hosts: [] }, 'no agent has reported: sudo postern agent, or sudo postern standalone'],
   [
@@ -88,7 +119,51 @@ const TO_DO: readonly (readonly [string, Overview, string])[] = [
     host({ maps: [{ name: 'ipcache', entries: 95, maxEntries: 100 }] }),
     'web-1: map ipcache is 95 % full',
   ],
-  ['a conflict', workload({ conflicts: ['shop/other'] }), 'shop/backend: conflict with shop/other'],
+  [
+    'a conflict',
+    workload({ conflicts: ['shop/other'] }),
+    'shop/backend: conflict with shop/other: give one of them a more telling clause, or --priority',
+  ],
+  [
+    'a name that a file and the control plane have',
+    workload({ conflicts: ['shop/backend of the control plane'], source: 'file', host: 'web-1', file: '/etc/w.yaml' }),
+    'shop/backend: conflict with shop/backend of the control plane: rename it in /etc/w.yaml of web-1',
+  ],
+  [
+    'a mistake in a file',
+    host({
+      files: [
+        { file: '/etc/w.yaml', workloads: [], problems: ['line 6:5 /spec/match: x'], conflicts: [], waiting: [] },
+      ],
+    }),
+    'web-1: /etc/w.yaml line 6:5 /spec/match: x; what it said before holds',
+  ],
+  [
+    'a hook that is gone',
+    host({ hooks: { attached: 18, of: 19, missing: ['on_egress'] } }),
+    'web-1: not attached: on_egress: restart its agent',
+  ],
+  [
+    'a process outside of its unit, with the way back',
+    workload({
+      drifted: 1,
+      hint: '1 runs in session-3.scope',
+      drifts: [
+        {
+          ...{
+            workload: 'shop/backend',
+            host: 'web-1',
+            cgroup: '/user.slice/session-3.scope',
+            named: true,
+            clause: {},
+          },
+          process: { pid: 812, exe: '/usr/bin/redis-server' },
+          expected: ['redis.service'],
+        },
+      ],
+    }),
+    'shop/backend: 1 runs in session-3.scope: on web-1: systemctl restart redis.service, or postern workload adopt shop/backend --pid 812',
+  ],
   [
     'a drifted endpoint',
     workload({ drifted: 1, hint: '1 of 3 runs outside its unit' }),

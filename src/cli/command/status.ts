@@ -1,6 +1,7 @@
 /** `postern status`: the one screen; exit 0 when all is well, 1 when somebody has to act. */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Discovered } from '../../api/discover.ts';
+import type { Endpoint } from '../../api/endpoint.ts';
 import type { Flow } from '../../api/flow.ts';
 import type { Host } from '../../api/host.ts';
 import type { Policy } from '../../api/policy.ts';
@@ -16,11 +17,12 @@ export const STATUS: Command = {
   path: ['status'],
   summary: 'Show on one screen whether all is well, and what to do if not',
   args: [],
-  flags: [WATCH],
+  flags: [{ name: 'host', value: 'NAME', summary: 'only this host, in full', complete: 'host' }, WATCH],
   help: 'Exit code: 0 all is well, 1 something is to be done, 3 the server cannot be reached. One host from inside: postern agent status.',
   examples: [
     ['postern status', 'now'],
     ['postern status --watch', 'every 2 seconds'],
+    ['postern status --host web-07', 'one of many hosts, in full'],
     ['postern status > /dev/null || notify', 'from a script'],
   ],
   run: async (call) => {
@@ -34,13 +36,13 @@ export const STATUS: Command = {
 };
 
 async function show(call: Call, print = true): Promise<{ exit: number; text: string }> {
-  const overview = await loadOverview(call.server);
+  const overview = await loadOverview(call.server, call.text('host'));
   const { text, toDo } = statusText(overview, Date.now(), call.out.colour);
   const exit = toDo.length === 0 ? 0 : 1;
   if (!print) return { exit, text };
   if (call.out.format === 'table') await call.out.print(text);
   else {
-    const { revision, hosts, workloads, policies, unclaimed, dropped, audited, lost } = overview;
+    const { revision, hosts, workloads, policies, unclaimed, provisional, dropped, audited, lost } = overview;
     await call.out.value({
       ok: exit === 0,
       toDo,
@@ -49,21 +51,33 @@ async function show(call: Call, print = true): Promise<{ exit: number; text: str
       workloads: workloads.length,
       policies: policies.length,
       unclaimed,
-      last15Minutes: { dropped: dropped.length, audit: audited.length, lost },
+      provisional,
+      last15Minutes: {
+        allowed: hosts.reduce((sum, { status }) => sum + (status.recent?.allowed ?? 0), 0),
+        dropped: dropped.length,
+        audit: audited.length,
+        lost,
+      },
     });
   }
   return { exit, text };
 }
 
-async function loadOverview(server: Client): Promise<Overview> {
-  const list = <T>(path: string) => listAll<T>(server, path, []);
+async function loadOverview(server: Client, host: string | undefined): Promise<Overview> {
+  const list = <T>(path: string, query: readonly (readonly [string, string])[] = []) => listAll<T>(server, path, query);
+  const onHost = host === undefined ? [] : [['host', host] as const];
   const workloads = await list<Workload>('/v1/workloads');
-  const [policies, hosts, discovered, dropped, audited, lost] = await Promise.all([
+  const [policies, hosts, discovered, provisional, dropped, audited, lost] = await Promise.all([
     list<Policy>('/v1/policies'),
-    list<Host>('/v1/hosts'),
-    list<Discovered>('/v1/discover'),
-    loadFlows(server, 'DROPPED'),
-    loadFlows(server, 'AUDIT'),
+    host === undefined
+      ? list<Host>('/v1/hosts')
+      : server
+          .json<Host>({ method: 'GET', path: `/v1/hosts/${encodeURIComponent(host)}` })
+          .then((one) => ({ items: [one] })),
+    list<Discovered>('/v1/discover', [...onHost, ['kind', 'listener']]),
+    list<Endpoint>('/v1/endpoints', [...onHost, ['state', 'provisional']]),
+    loadFlows(server, 'DROPPED', onHost),
+    loadFlows(server, 'AUDIT', onHost),
     countLost(server),
   ]);
   return {
@@ -72,6 +86,7 @@ async function loadOverview(server: Client): Promise<Overview> {
     policies: policies.items,
     hosts: hosts.items,
     unclaimed: discovered.items.length,
+    provisional: provisional.items.length,
     dropped,
     audited,
     lost,
@@ -79,11 +94,12 @@ async function loadOverview(server: Client): Promise<Overview> {
 }
 
 /** A filter never hides lost events: they are taken out here, and counted by themselves. */
-async function loadFlows(server: Client, verdict: string): Promise<Flow[]> {
-  const query = [
-    ['verdict', verdict],
-    ['since', '15m'],
-  ] as const;
+async function loadFlows(
+  server: Client,
+  verdict: string,
+  onHost: readonly (readonly [string, string])[],
+): Promise<Flow[]> {
+  const query = [...onHost, ['verdict', verdict], ['since', '15m']] as const;
   const { flows } = await readFlows(server, query, FLOW_LIMIT);
   return flows.filter((flow) => flow.event !== 'lost');
 }

@@ -7,7 +7,7 @@ import { answer, page } from '../answer.ts';
 import type { ServerContext } from '../context.ts';
 import type { Operation, Request } from '../operation.ts';
 import { notFound } from '../plan.ts';
-import { booleanParameter, LIST_QUERY, WATCH_QUERY } from '../query.ts';
+import { badParameter, booleanParameter, LIST_QUERY, WATCH_QUERY } from '../query.ts';
 import { type SeenReport, toHost } from '../reports.ts';
 import { watchReports } from '../watch-reports.ts';
 
@@ -101,18 +101,23 @@ export function discoverOperations(context: ServerContext): Operation[] {
       tag: 'Discover',
       summary: 'Running services that no workload claims, each with a registration that would',
       access: 'read',
-      query: { host: { description: 'Name of the host' }, ...LIST_QUERY },
+      query: {
+        host: { description: 'Name of the host' },
+        kind: { description: 'listener, or talker: begins conversations and listens nowhere' },
+        ...LIST_QUERY,
+      },
       answers: { 200: { schema: listOf(Discovered), description: 'One page' } },
       curl: '$P/v1/discover',
       run(c) {
-        const host = c.req.query('host');
+        const { host, kind } = c.req.query();
+        if (kind !== undefined && kind !== 'listener' && kind !== 'talker')
+          throw badParameter('kind', kind, 'must be listener or talker', ['listener', 'talker']);
         const entries = [...reports.all.values()]
           .filter(({ name }) => host === undefined || name === host)
           .flatMap(({ name, report }) =>
-            report.discover.map((found): [string, Discovered] => [
-              `${name}/${String(found.process.pid).padStart(9, '0')}`,
-              found,
-            ]),
+            report.discover
+              .filter((found) => kind === undefined || (found.kind ?? 'listener') === kind)
+              .map((found): [string, Discovered] => [`${name}/${String(found.process.pid).padStart(9, '0')}`, found]),
           );
         return answer(
           c,

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
+import { ownersOf } from './listening.ts';
+import { type HostLook, scanSlowly, turns } from './look-slowly.ts';
+import type { UserNames } from './user-names.ts';
+
+const EVERY_MS = 30_000;
+const FAILSAFE = new Set(FAILSAFE_EXECUTABLES);
+
+export interface Seen {
+  /** What no rule cuts off, as it is here: `22/TCP sshd`. */
+  readonly failsafe: readonly string[];
+  /** What policy neither judges nor sees: `AF_PACKET dhclient (pid 812)`. */
+  readonly blind: readonly string[];
+}
+
+/** What is ahead of policy and what is out of its sight on this host: looked at every 30 s, in short turns. */
+export class Surroundings {
+  readonly #users: UserNames;
+  readonly #log: (message: string) => void;
+  readonly #timer: NodeJS.Timeout;
+  #seen: Seen = { failsafe: [], blind: [] };
+
+  constructor(users: UserNames, log: (message: string) => void) {
+    this.#users = users;
+    this.#log = log;
+    this.#timer = setInterval(() => void this.#look(), EVERY_MS);
+    void this.#look();
+  }
+
+  get seen(): Seen {
+    return this.#seen;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const look = await scanSlowly(this.#users);
+      this.#seen = { failsafe: failsafeOf(look), blind: await packetUsers(look) };
+    } catch (error) {
+      this.#log(`look at the host: ${(error as Error).message}`);
+    }
+  }
+}
+
+export function failsafeOf({ processes, sockets }: HostLook): string[] {
+  const found = new Set<string>();
+  for (const { pid, exe, uid } of processes) {
+    if (exe === undefined || uid !== 0 || !FAILSAFE.has(exe)) continue;
+    const name = exe.split('/').at(-1)!;
+    const ports = sockets.filter(({ pids }) => pids.includes(pid));
+    const texts = ports.map(({ port, protocol }) => `${port}/${protocol === 6 ? 'TCP' : 'UDP'} ${name}`);
+    for (const text of texts.length === 0 ? [name] : texts) found.add(text);
+  }
+  return [...found].sort();
+}
+
+/** Holders of packet sockets: they write and read below every hook. */
+export async function packetUsers({ processes }: HostLook, procPath = '/proc'): Promise<string[]> {
+  const turn = turns();
+  const inodes = new Map<number, true>();
+  const seen = new Set<number>();
+  for (const { pid, netns } of processes) {
+    if (seen.has(netns)) continue;
+    seen.add(netns);
+    for (const inode of packetInodes(`${procPath}/${pid}/net/packet`)) inodes.set(inode, true);
+    await turn();
+  }
+  if (inodes.size === 0) return [];
+  const owners = new Map<number, number[]>();
+  for (const { pid } of processes) {
+    ownersOf(pid, inodes, owners, undefined, procPath);
+    await turn();
+  }
+  const holders = new Set([...owners.values()].flat());
+  const named = processes.filter(({ pid }) => holders.has(pid));
+  return named.map(({ pid, exe, args }) => `AF_PACKET ${(exe ?? args[0] ?? '?').split('/').at(-1)} (pid ${pid})`);
+}
+
+/** Last column of each line after the heading. */
+function packetInodes(path: string): number[] {
+  try {
+    const lines = readFileSync(path, 'latin1').trim().split('\n').slice(1);
+    return lines.map((line) => Number(line.trim().split(/\s+/).at(-1)));
+  } catch {
+    return []; // no packet sockets in this kernel, or the process has ended
+  }
+}
