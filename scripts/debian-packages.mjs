@@ -46,6 +46,7 @@ export const debianNeeds = {
     { package: 'util-linux', why: 'nsenter, setpriv', present: command('setpriv') },
     { package: 'bpftool', why: 'tests ask it what is loaded', present: command('bpftool') },
     { package: 'debootstrap', why: 'tests boot a Debian with systemd', present: command('debootstrap') },
+    { package: 'btrfs-progs', why: 'tests of paths on btrfs', present: command('mkfs.btrfs') },
     { package: 'gcc', why: 'traffic programs of the tests', present: command('gcc') },
     { package: 'libc6-dev', why: 'traffic programs of the tests', present: file('/usr/include/stdio.h') },
   ],
