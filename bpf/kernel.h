@@ -193,6 +193,7 @@ struct tcp_sock {
 	__u32 total_retrans;
 };
 struct udp_sock;
+struct mptcp_sock;
 struct seq_file;
 
 struct bpf_iter_meta {

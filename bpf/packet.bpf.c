@@ -4,7 +4,8 @@
  *   ingress: stream and not listening → pass (judged at connect or at its SYN); listening → judge every packet;
  *            all else (datagram, raw, ping) → a conversation that is allowed, else judge by the fixed header's source;
  *            ICMP by its type, see icmp.h
- *   egress:  listening → pass (the SYN was judged); stream to its own peer → pass; all else judge the destination
+ *   egress:  listening → pass (the SYN was judged); stream to its own peer → pass, a SYN only under the policy of its connect();
+ *            all else judge the destination
  */
 #include "label.h"
 #include "event.h"
@@ -16,6 +17,14 @@ static __always_inline __u32 sk_identity(struct bpf_sock *sk, const struct conne
 		return c->local_id;
 	count(COUNT_NO_STORAGE);
 	return cgroup_identity(bpf_sk_cgroup_id(sk));
+}
+
+/* Every socket that a process holds has its storage. */
+static __always_inline bool is_backfilled(void)
+{
+	struct config *c = config_get();
+
+	return c && c->round;
 }
 
 /* The socket of this host that sent a packet which came over loopback. */
@@ -275,6 +284,8 @@ int on_ingress(struct __sk_buff *skb)
 	if (sk->type == SOCK_STREAM && sk->state != TCP_LISTEN)
 		return 1;
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+	if (!info && sk->type == SOCK_RAW && is_backfilled())
+		return 0; /* it is being made: hashed, not labelled yet */
 	id = sk_identity(sk, info ? &info->c : NULL);
 	if (info && (info->c.flags & SK_FAILSAFE)) {
 		if (sk->type != SOCK_STREAM || skb->ifindex != LOOPBACK_IFINDEX)
@@ -295,6 +306,7 @@ int on_egress(struct __sk_buff *skb)
 	struct connection *c;
 	struct ident_cfg cfg;
 	struct sk_info *info;
+	bool to_peer = false;
 	__u32 id;
 
 	if (!sk)
@@ -314,17 +326,18 @@ int on_egress(struct __sk_buff *skb)
 		}
 		v4 = sk->dst_ip4;
 		barrier_var(v4); /* see ends_of */
-		if (addr_is_v4(&dst)) {
-			if (dst.w[3] == v4)
-				return 1;
+		/* by the socket's family: an IPv6 socket that was connected to an IPv4 address before has its remains in dst_ip4 */
+		if (sk->family == AF_INET) {
+			to_peer = addr_is_v4(&dst) && dst.w[3] == v4;
 		} else {
 			own.w[0] = sk->dst_ip6[0];
 			own.w[1] = sk->dst_ip6[1];
 			own.w[2] = sk->dst_ip6[2];
 			own.w[3] = sk->dst_ip6[3];
-			if (addr_equal(&dst, &own))
-				return 1;
+			to_peer = addr_equal(&dst, &own);
 		}
+		if (to_peer && sk->state != TCP_SYN_SENT)
+			return 1;
 	}
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 	c = info ? &info->c : NULL;
@@ -339,8 +352,13 @@ int on_egress(struct __sk_buff *skb)
 	cfg = ident_cfg_read(id);
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))
 		return 1;
+	if (to_peer && c && c->gen == cfg.gen)
+		return 1;
 	if (sk->type == SOCK_STREAM) {
-		/* a source route or a DNAT: not where connect() was judged to go */
+		/*
+		 * A source route or a DNAT: not where connect() was judged to go. Or a SYN that goes out under another policy
+		 * than its connect(): a flip came between, or TCP_FASTOPEN_CONNECT kept it for the first send().
+		 */
 		struct addr src, dst;
 		struct judged j;
 		struct peer p;

@@ -20,20 +20,21 @@ static __always_inline struct sk_info *sk_info_of(struct bpf_sock *sk)
 SEC("cgroup/sock_create")
 int on_sock_create(struct bpf_sock *sk)
 {
-	struct sk_info *info;
+	struct sk_info *info, fresh = {};
 	struct label l;
 
 	if (sk->family != AF_INET && sk->family != AF_INET6)
 		return 1;
-	if (sk->type == SOCK_STREAM && (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_MPTCP))
+	if (sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP)
 		return 1;
 	l = current_label();
-	info = sk_info_of(sk);
+	fresh.c.netns = bpf_get_netns_cookie(sk);
+	sk_label(&fresh.c, &l);
+	/* a raw socket hears already: there is no moment in which its storage is there and says nothing */
+	info = bpf_sk_storage_get(&sk_info, sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!info)
 		return l.identity ? 0 : 1; /* no memory: a workload's socket must not be the host's */
-	info->c.netns = bpf_get_netns_cookie(sk);
-	sk_label(&info->c, &l);
-	if (l.identity &&
+	if (l.identity && !(sk->type == SOCK_STREAM && sk->protocol == IPPROTO_MPTCP) &&
 	    !(sk->type == SOCK_DGRAM && (sk->protocol == IPPROTO_UDP || sk->protocol == IPPROTO_UDPLITE ||
 					 sk->protocol == IPPROTO_ICMP || sk->protocol == IPPROTO_ICMPV6)) &&
 	    sk->type != SOCK_RAW) {
@@ -250,12 +251,32 @@ static __always_inline void label_by_caller(struct connection *c)
 {
 	if (current_is_kernel_thread()) {
 		count(COUNT_KTHREAD);
-		if (!c->local_id)
-			c->local_id = cgroup_identity(bpf_get_current_cgroup_id());
 	} else {
 		struct label l = current_label();
 
 		sk_label(c, &l);
+	}
+}
+
+/*
+ * A subflow that MPTCP opens by itself, in a kernel thread, belongs to who connected or listened; any other connection of a
+ * kernel thread to the cgroup that its socket was made in.
+ */
+static __always_inline void label_subflow(struct connection *c, struct bpf_sock *sk)
+{
+	struct mptcp_sock *msk = bpf_skc_to_mptcp_sock(sk);
+	struct sk_info *whole = msk ? bpf_sk_storage_get(&sk_info, msk, 0, 0) : NULL;
+
+	if (!current_is_kernel_thread()) {
+		if (whole)
+			whole->c.local_id = c->local_id;
+	} else if (!c->local_id) {
+		struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
+
+		if (whole)
+			c->local_id = whole->c.local_id;
+		else if (kernel_sk)
+			c->local_id = cgroup_identity(BPF_CORE_READ(kernel_sk, sk_cgrp_data.cgroup, kn, id));
 	}
 }
 
@@ -277,6 +298,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 			c.local_id = before->local_id;
 	}
 	label_by_caller(&c);
+	label_subflow(&c, sk);
 	c.netns = bpf_get_netns_cookie(ctx);
 	addr_specify(dst);
 	cfg = ident_cfg_read(c.local_id);
