@@ -128,7 +128,7 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
       await act();
       const barrier = `TAG-barrier-${++barriers}`;
       await run([program('egress'), 'udp', FRIENDS[4], FRIENDS[4], barrier], { netns: home.path });
-      await until('what was sent before has arrived', () => seen.includes(`${barrier}\n`));
+      await until('what was sent before has arrived', () => seen.includes(`${barrier}\n`, from));
       return seen
         .slice(from)
         .split('\n')
@@ -164,6 +164,7 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
       label(free, FREE);
       own.kernel.attachTracing();
       own.kernel.attachSockets();
+      own.kernel.maps.config.set(0, { ...own.kernel.maps.config.get(0)!, round: 1 }); // nothing is older
     }
     return {
       ...own,

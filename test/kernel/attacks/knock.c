@@ -1,4 +1,4 @@
-/* One message from a given address: knock tcp|udp|udplite SOURCE DESTINATION PORT TEXT [SOURCE_PORT]. TCP waits 300 ms for the connection. */
+/* One message from a given address: knock tcp|udp|udplite SOURCE DESTINATION PORT TEXT [SOURCE_PORT]. TCP waits 300 ms for the connection; with SOURCE_PORT the other end closes first. */
 #include "address.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -26,5 +26,9 @@ int main(int argc, char **argv)
 		if (error)
 			return 4;
 	}
-	return send(fd, argv[5], strlen(argv[5]), 0) < 0;
+	if (send(fd, argv[5], strlen(argv[5]), 0) < 0)
+		return 1;
+	if (tcp && argc > 6)
+		poll(&(struct pollfd){fd, POLLRDHUP}, 1, 2000);
+	return 0;
 }

@@ -1,4 +1,4 @@
-/* The peer: a TCP listener on port 7000, and a sniffer that prints "source destination protocol tag" of every IP frame. */
+/* The peer: a TCP listener on port 7000, and a sniffer that prints "source destination protocol tag" of every IP frame ("SYN-port-sequence" for a first one without). */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -14,7 +14,7 @@ static void print(const unsigned char *f, int n)
 {
 	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN], tag[24] = "-";
 	int v4 = f[12] == 8 && f[13] == 0, v6 = f[12] == 0x86 && f[13] == 0xdd, proto;
-	const unsigned char *at;
+	const unsigned char *at, *at_l4;
 
 	if (!v4 && !v6)
 		return;
@@ -25,10 +25,13 @@ static void print(const unsigned char *f, int n)
 		return; /* neighbour discovery */
 	if (v6 && proto == 0 && dst[0] == 'f' && dst[1] == 'f')
 		return; /* multicast listener reports */
+	at_l4 = f + 14 + (v4 ? (f[14] & 15) * 4 : 40);
 	at = memmem(f, n, "TAG-", 4);
 	if (at)
 		for (int i = 0; i < 20 && at + i < f + n && at[i] > ' '; i++)
 			tag[i] = at[i], tag[i + 1] = 0;
+	else if (proto == 6 && (at_l4[13] & 0x12) == 2)
+		snprintf(tag, sizeof(tag), "SYN-%d-%02x%02x%02x%02x", at_l4[0] << 8 | at_l4[1], at_l4[4], at_l4[5], at_l4[6], at_l4[7]);
 	printf("%s %s %d %s\n", src, dst, proto, tag);
 }
 
@@ -42,6 +45,7 @@ int main(int argc, char **argv)
 
 	setrlimit(RLIMIT_NOFILE, &(struct rlimit){20000, 20000});
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	setsockopt(sniff, SOL_SOCKET, SO_RCVBUFFORCE, &(int){64 << 20}, sizeof(int));
 	setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(sniff, (void *)&ll, sizeof(ll)) || bind(tcp, (void *)&any, sizeof(any)) || listen(tcp, 4096))
 		return perror("peer"), 1;
