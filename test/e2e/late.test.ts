@@ -1,6 +1,6 @@
 /** What user space decides, and what the kernel leaves to it; and a label that children do not have. */
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -80,6 +80,31 @@ test('a regular expression over the arguments names a process', async () => {
     processes.map((process: { pid: number }) => process.pid),
     [pid],
   );
+});
+
+test('what the kernel could not see whole is decided by user space, and its endpoint says so', async () => {
+  const deep = join(folder, ...Array.from({ length: 70 }, (_, i) => `d${i}`));
+  mkdirSync(deep, { recursive: true });
+  copyFileSync('/usr/bin/sleep', join(deep, 'app'));
+  await postern.workload('late/deep', {
+    labels: { app: 'deep' },
+    match: { process: { user: '0', exe: join(deep, 'app') } },
+  });
+  const { pid } = launch(join(deep, 'app'), '633');
+  const { why, processes } = await endpointOf('late/deep');
+  assert.equal([why.grade, why.cut, processes[0].pid], ['late', true, pid]);
+});
+
+test('a script that is named over a symbolic link is decided by user space', async () => {
+  const target = script('target.sh', 'read line\n');
+  await postern.workload('late/linked', {
+    labels: { app: 'linked' },
+    match: { process: { script: target, user: '0' } },
+  });
+  symlinkSync(target, join(folder, 'link.sh'));
+  const { pid } = launch('sh', join(folder, 'link.sh'));
+  const { why, processes } = await endpointOf('late/linked');
+  assert.equal([why.grade, why.cut, processes[0].pid], ['late', undefined, pid]);
 });
 
 test('with inherit none the children of a process are somebody else', async () => {

@@ -9,7 +9,7 @@ import { decideProcess, type InheritedLabel } from '../../src/core/match-decide.
 import { compileMatch, type MatchProgram } from '../../src/core/match-program.ts';
 import type { MatchClause } from '../../src/core/workload.ts';
 import { readCounters } from '../../src/datapath/counters.ts';
-import { LabelOrigin } from '../../src/datapath/postern.skel.ts';
+import { LabelOrigin, ProcFlag } from '../../src/datapath/postern.skel.ts';
 import { program, registered } from '../core/match-world.ts';
 import { told } from '../e2e/wait.ts';
 import { type Driver, type ExecLab, openExecLab } from './exec-lab.ts';
@@ -241,6 +241,24 @@ test('arguments are read whole, however many and long', async () => {
     );
   }
   assert.is(readCounters(lab.kernel.maps).argsCut, before);
+});
+
+test('what the kernel cannot see whole is counted, and waits for user space', async () => {
+  const patterns = Array.from({ length: 10 }, (_, i) => Array.from({ length: 8 }, (_, n) => `-p${i}${n}`));
+  lab.apply(program(Object.fromEntries(patterns.map((args, i) => [`a/w${i}`, { process: { args } }]))));
+  const met = patterns.flat();
+  for (const [args, isCut] of [
+    [['app', ...Array.from({ length: 65_000 }, () => 'x')], false],
+    [['app', ...Array.from({ length: 66_000 }, () => 'x')], true],
+    [['app', ...met.slice(0, 64)], false],
+    [['app', ...met.slice(0, 65)], true],
+  ] as const) {
+    const before = readCounters(lab.kernel.maps).argsCut;
+    const { event } = await driver.exec({ path: exes[0]!, args });
+    const flags = ProcFlag.PROC_ARGS_CUT | ProcFlag.PROC_PENDING;
+    assert.is(event.flags & flags, isCut ? flags : 0, `${args.length} arguments`);
+    assert.is(readCounters(lab.kernel.maps).argsCut - before, isCut ? 1 : 0);
+  }
 });
 
 test('a prefix as long as the kernel compares is compared whole', async () => {

@@ -1,8 +1,8 @@
 // @timeout 90
 /** Executables by resolved path: what the kernel sees at a real exec. */
 import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readCounters } from '../../src/datapath/counters.ts';
@@ -56,6 +56,28 @@ test('a hard link is another path, and so is a copy', async () => {
   linkSync(path, join(lab.folder, 'hard/other'));
   assert.is(await knownAs(path, { path: join(lab.folder, 'hard/other') }), false);
   assert.is(await knownAs(path, { path: lab.place(join(lab.folder, 'hard/copy')) }), false);
+});
+
+for (const flags of [['-static', '-no-pie'], ['-static-pie'], ['-pie', '-fPIE'], ['-no-pie']])
+  test(`a binary linked ${flags.join(' ')} is the file, whatever loads it`, async () => {
+    const path = join(lab.folder, `linked${flags.join('')}/app`);
+    mkdirSync(dirname(path));
+    execFileSync('cc', ['-O1', ...flags, '-o', path, join(import.meta.dirname, 'attacks/quit.c')]);
+    assert.is(await knownAs(path, { path }), true);
+    assert.is(await knownAs('/lib64/ld-linux-x86-64.so.2', { path }), false);
+  });
+
+test('of a script the executable is the interpreter, env included', async () => {
+  const interpreter = lab.place(join(lab.folder, 'script/interpreter'));
+  for (const [name, line, exe] of [
+    ['direct', `#!${interpreter} -x`, interpreter],
+    ['env', `#!/usr/bin/env ${interpreter}`, interpreter],
+  ] as const) {
+    const path = join(lab.folder, 'script', name);
+    writeFileSync(path, `${line}\n`, { mode: 0o755 });
+    assert.is(await knownAs(exe, { path }), true, name);
+    assert.is(await knownAs(path, { path }), false, name);
+  }
 });
 
 test('inside a chroot the path is the one outside', async () => {
