@@ -122,7 +122,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log,
   );
   enforcement.containers = () => containers.list();
-  const packages = new Packages();
+  const packages = new Packages(() => reporter.soon());
   const cloud = new CloudTags(options.cloudTags, () => reporter.soon());
   const derived = new DerivedLabels({
     hostLabels: options.hostLabels,

@@ -7,14 +7,14 @@ import type { ListeningSocket } from '../core/match-clause.ts';
 import { type Decision, decideProcess } from '../core/match-decide.ts';
 import { type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
 import { decideTree, type TreeDecision } from '../core/match-tree.ts';
-import { isUnitName } from '../datapath/cgroup-patterns.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { MatchApplier } from '../datapath/match-applier.ts';
-import { type CgroupLabel, type ExecEvent, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import { type ExecEvent, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import { cgroupLabels } from './cgroup-labels.ts';
 import type { CgroupTree } from './cgroup-tree.ts';
 import type { LabelledProcess } from './endpoint.ts';
 import type { HostLook } from './look-slowly.ts';
-import { depthOf, type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
+import { type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
 import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
 import {
   type ClauseOf,
@@ -28,8 +28,6 @@ import {
 import { type Pin, RunPins } from './run-pin.ts';
 import type { UserNames } from './user-names.ts';
 
-const CGROUP_INSIDE_UNIT = 1;
-const CGROUP_SPOOFABLE = 2;
 const CGROUP_PENDING = 4;
 const SETTLED_KEPT = 1_000;
 const NO_LABEL = { identity: 0, rank: 0, clause: 0, origin: LabelOrigin.ORIGIN_NONE, late: 0 };
@@ -278,32 +276,7 @@ export class Labels {
 
   #labelCgroups(): void {
     const { cgroup_label } = this.#kernel.maps;
-    const isCgroup = ({ kind }: ProgramClause): boolean => kind === 'cgroup';
-    const program = {
-      clauses: this.#program.clauses.filter(isCgroup),
-      late: this.#program.late.filter(isCgroup),
-      waiting: [],
-    };
-    const wanted = new Map<number, CgroupLabel>();
-    for (const [id, path] of this.#tree.scan()) {
-      const { clause, gainedIn } = decideProcess(program, { args: [], uid: -1, cgroup: path });
-      const patterns = this.#applier.cgroupPatterns(path);
-      const insideUnit = path.split('/').some(isUnitName);
-      if (clause === undefined && patterns.length === 0 && !insideUnit) continue;
-      wanted.set(id, {
-        identity: clause?.identity ?? 0,
-        rank: clause?.rank ?? 0,
-        clause: clause === undefined ? 0 : this.#applier.numberOf(clause),
-        level: depthOf(gainedIn),
-        flags:
-          (insideUnit ? CGROUP_INSIDE_UNIT : 0) |
-          (clause !== undefined && clause.spoofable !== null ? CGROUP_SPOOFABLE : 0),
-        n_patterns: patterns.length,
-        pad: 0,
-        gained: clause === undefined ? 0 : (this.#tree.id(gainedIn) ?? id),
-        patterns: Array.from({ length: 8 }, (_, i) => patterns[i] ?? 0),
-      });
-    }
+    const wanted = cgroupLabels(this.#program, this.#tree, this.#applier);
     for (const id of [...cgroup_label.keys()]) if (!wanted.has(id)) cgroup_label.delete(id);
     for (const [id, label] of wanted) cgroup_label.set(id, label);
   }

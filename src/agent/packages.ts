@@ -22,11 +22,17 @@ interface Database {
  */
 export class Packages {
   readonly #database = findDatabase();
+  readonly #onAnswer: () => void;
   readonly #known = new Map<string, string | undefined>();
   readonly #wanted = new Set<string>();
   #version = '';
   #timer: NodeJS.Timeout | undefined;
   #asking: Promise<void> | undefined;
+
+  /** @param onAnswer some name is known now */
+  constructor(onAnswer: () => void) {
+    this.#onAnswer = onAnswer;
+  }
 
   of(path: string): string | undefined {
     if (this.#database === undefined) return undefined;
@@ -56,6 +62,7 @@ export class Packages {
         this.#known.set(path, owners.get(path));
         this.#wanted.delete(path);
       }
+      if (owners.size > 0) this.#onAnswer();
     }
   }
 }

@@ -57,9 +57,13 @@ function labelCondition(text: string): EndCondition {
   const isSame = (label: string) => label === text || label.startsWith(`${text}=`);
   return {
     matches: (end) =>
-      end.labels?.some((label) => isSame(label) || isSame(label.slice(label.indexOf(':') + 1))) ?? false,
+      [...(end.labels ?? []), ...(end.derived ?? [])].some(
+        (label) => isSame(label) || isSame(label.slice(label.indexOf(':') + 1)),
+      ),
     where: (side) => sql`exists (
-      select from json_array_elements_text(body->${side}->'labels') as l (label),
+      select from (
+          select json_array_elements_text(body->${side}->'labels') union all
+          select json_array_elements_text(body->${side}->'derived')) as l (label),
         lateral (values (label), (substr(label, strpos(label, ':') + 1))) as n (name)
       where name = ${text} or starts_with(name, ${`${text}=`}))`,
   };
