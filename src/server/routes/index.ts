@@ -4,6 +4,7 @@ import type { Operation } from '../operation.ts';
 import { accessOperations } from './access.ts';
 import { agentOperations } from './agent.ts';
 import { applyOperations } from './apply.ts';
+import { auditOperations } from './audit.ts';
 import { docsOperations } from './docs.ts';
 import { flowOperations } from './flow.ts';
 import { healthOperations } from './health.ts';
@@ -32,6 +33,7 @@ export function allOperations(context: ServerContext, metrics: Metrics, version:
     ...identityOperations(context),
     ...discoverOperations(context),
     ...hostOperations(context),
+    ...auditOperations(context),
     ...agentOperations(context),
     ...healthOperations(context, metrics),
   ];
