@@ -17,12 +17,15 @@ static __always_inline bool is_icmp(__u8 protocol)
 	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
-static __always_inline __u16 icmp_type(struct __sk_buff *skb, __u8 protocol)
+static __always_inline __u16 icmp_type(struct __sk_buff *skb, __u8 protocol, __u16 *code)
 {
 	__u16 head[2] = {};
 	__u32 l4 = 0;
 
-	return packet_ports(skb, protocol, head, &l4) ? ICMP_TYPE_UNKNOWN : *(__u8 *)head;
+	if (packet_ports(skb, protocol, head, &l4))
+		return ICMP_TYPE_UNKNOWN;
+	*code = ((__u8 *)head)[1];
+	return ((__u8 *)head)[0];
 }
 
 /* The type of the request that a type answers; the type itself if it answers none. */

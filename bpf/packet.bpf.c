@@ -191,7 +191,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	key.protocol = protocol;
 	key.port = ingress ? sport : dport;
 	if (is_icmp(protocol)) {
-		at = icmp_type(skb, protocol);
+		at = dport = icmp_type(skb, protocol, &sport); /* reported as type and code */
 		asked = icmp_request(protocol, at);
 		answers = at != asked;
 		key.port = icmp_conversation(asked, answers ? other : own);

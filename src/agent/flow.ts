@@ -39,12 +39,15 @@ export function toFlow(event: FlowEvent, names: FlowNames): Flow {
   const rules = names.rules(event.rule);
   const revision = names.revision(event.gen);
   const isClose = event.kind === FlowKind.FLOW_CLOSE;
+  // ICMP's type and code come in the places of the ports; a type above 255 could not be read.
+  const isIcmp = event.protocol === 1 || event.protocol === 58;
   return {
     time: toTime(names.wallUs(event.header.time_ns)),
     event: EVENTS[event.kind] ?? 'fail',
     verdict: event.verdict === 2 ? 'DROPPED' : event.verdict === 4 ? 'AUDIT' : 'FORWARDED',
     direction: event.direction === 1 ? 'INGRESS' : 'EGRESS',
     protocol: PROTOCOLS[event.protocol] ?? String(event.protocol),
+    ...(isIcmp && event.dport <= 255 ? { icmp: { type: event.dport, code: event.sport } } : {}),
     ...(event.reason === 0 ? {} : { dropReason: REASONS[event.reason] ?? String(event.reason) }),
     ...(rules[0] === undefined ? {} : { rule: rules[0] }),
     ...(rules.length > 1 ? { rules: [...rules] } : {}),
@@ -55,14 +58,14 @@ export function toFlow(event: FlowEvent, names: FlowNames): Flow {
       identity: event.source_id,
       pid: event.source_tgid,
       ip: addressText(event.saddr),
-      port: event.sport,
+      port: isIcmp ? 0 : event.sport,
       isLocal: event.source_tgid !== 0 || event.direction === 2 || !isOutside(event.source_id),
     }),
     destination: toFlowEnd(names, {
       identity: event.destination_id,
       pid: event.destination_tgid,
       ip: addressText(event.daddr),
-      port: event.dport,
+      port: isIcmp ? 0 : event.dport,
       isLocal: event.destination_tgid !== 0 || event.direction === 1 || !isOutside(event.destination_id),
     }),
     ...(isClose

@@ -12,7 +12,7 @@ export function flowLine(flow: Flow, colour: Out['colour']): string {
     return `${time}  ${colour('yellow', 'DRIFT'.padEnd(9))}  ${peer(flow.source, '', colour)} ${flow.detail ?? ''}${on}`;
   }
   const verdict = (flow.verdict ?? '-').padEnd(9);
-  const protocol = flow.protocol ?? '';
+  const protocol = `${flow.protocol ?? ''}${flow.icmp ? ` type ${flow.icmp.type}` : ''}`;
   const line = [
     time,
     colour(VERDICT_COLOURS[flow.verdict ?? ''] ?? 'dim', verdict),

@@ -88,6 +88,8 @@ test('a deny of one type leaves the others', async () => {
     ({ protocol, rule }) => protocol === 'ICMPv4' && rule !== undefined && rule.includes('egressDeny'),
   );
   assert.is(flow.rule, 'cnp/shop/pinger egressDeny[0]');
+  assert.equal(flow.icmp, { type: 8, code: 0 });
+  assert.is(flow.destination.port, undefined);
 });
 
 test('a request that was allowed opens nothing once the policy has changed', async () => {
