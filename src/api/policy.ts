@@ -32,6 +32,15 @@ export const PolicyEnvelope = object({
   ...SERVER_FIELDS,
 });
 
+export const RuleStatus = object({
+  /** `cnp/shop/backend ingress[0]`, `default deny of cnp/shop/backend` */
+  rule: v.string(),
+  /** How often it decided, since it is what it is. */
+  hits: v.number(),
+  lastHit: v.optional(v.string()),
+});
+export type RuleStatus = v.InferOutput<typeof RuleStatus>;
+
 export const PolicyStatus = object({
   mode: oneOf(['enforce']),
   valid: v.boolean(),
@@ -39,6 +48,11 @@ export const PolicyStatus = object({
   selects: object({ endpoints: v.number(), hosts: v.number() }),
   /** On how many of the known hosts the policy's own revision is in the kernel. */
   enforced: object({ revision: v.number(), hosts: v.number(), of: v.number() }),
+  rules: v.array(RuleStatus),
+  /** Annotation `postern.dev/owner`. */
+  owner: v.optional(v.string()),
+  /** Annotation `postern.dev/expires`: when it goes out of force by itself. */
+  expires: v.optional(v.string()),
   warnings: v.array(v.string()),
 });
 export type PolicyStatus = v.InferOutput<typeof PolicyStatus>;

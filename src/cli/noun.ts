@@ -6,7 +6,7 @@ import type { Endpoint } from '../api/endpoint.ts';
 import type { Host } from '../api/host.ts';
 import type { Identity } from '../api/identity.ts';
 import type { Namespace } from '../api/namespace.ts';
-import { POLICY_KINDS, type Policy } from '../api/policy.ts';
+import { POLICY_KINDS, type Policy, type RuleStatus } from '../api/policy.ts';
 import type { Workload } from '../api/workload.ts';
 import { clauseText } from './match-text.ts';
 import { policyPath, policyRef, refPath } from './noun-ref.ts';
@@ -94,6 +94,9 @@ export const NOUNS: readonly Noun[] = [
       { title: 'REVISION', cell: (p) => String(p.meta.revision) },
       { title: 'AGE', cell: (p, nowMs) => age(p.meta.createdAt, nowMs) },
       { title: 'CHANGED', cell: (p, nowMs) => changed(p.meta, nowMs), card: true },
+      { title: 'OWNER', cell: (p) => p.status.owner ?? '-', card: true },
+      { title: 'EXPIRES', cell: (p) => p.status.expires ?? '-', card: true },
+      { title: 'RULES', cell: (p, nowMs) => list(p.status.rules.map((rule) => ruleText(rule, nowMs))), card: true },
       { title: 'WARNINGS', cell: (p) => list(p.status.warnings) },
     ],
   }),
@@ -242,6 +245,12 @@ function whyText(endpoint: Endpoint): string {
   const clause = why.clause === undefined ? '' : ` match[${why.clause}]`;
   const beats = (why.beats ?? []).map((row) => `, beats ${row.workload} by ${row.by}`).join('');
   return `${why.origin}${clause} ${why.grade}${beats}`;
+}
+
+/** `cnp/shop/backend ingress[0]: 12 hits, last 3 min ago` */
+function ruleText({ rule, hits, lastHit }: RuleStatus, nowMs: number): string {
+  const last = lastHit === undefined ? '' : `, last ${age(lastHit, nowMs)} ago`;
+  return `${rule}: ${hits} ${hits === 1 ? 'hit' : 'hits'}${last}`;
 }
 
 function changed(meta: { updatedAt: string; updatedBy: string; revision: number }, nowMs: number): string {

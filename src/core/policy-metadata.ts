@@ -1,4 +1,5 @@
 import { isDnsLabel, isDnsSubdomain } from './label.ts';
+import { checkAnnotation } from './policy-annotations.ts';
 import {
   at,
   type Fields,
@@ -8,7 +9,6 @@ import {
   readObject,
   readString,
   refuse,
-  refuseUnsupported,
   typeName,
 } from './policy-fields.ts';
 
@@ -32,8 +32,6 @@ const METADATA: FieldTable = {
   ],
   unsupported: { generateName: '' },
 };
-
-export const MODE_ANNOTATION = 'postern.dev/mode';
 
 /** Name and namespace of a document, checked as Kubernetes does. A namespaced document without one is in `default`. */
 export function parseMetadata(
@@ -77,14 +75,7 @@ function parseNamespace(
 
 function checkAnnotations(report: Report, path: string, value: unknown): void {
   const annotations = checkStrings(report, path, value);
-  for (const [key, text] of Object.entries(annotations ?? {})) {
-    if (key === MODE_ANNOTATION) {
-      const modes = ['enforce', 'audit'];
-      if (text === 'audit') refuseUnsupported(report, at(path, key), `annotation ${MODE_ANNOTATION}=audit`, text);
-      else if (text !== 'enforce')
-        refuse(report, at(path, key), `unknown mode in annotation ${MODE_ANNOTATION}`, text, modes);
-    } else if (key.startsWith('postern.dev/')) refuseUnsupported(report, at(path, key), `annotation ${key}`, text);
-  }
+  for (const [key, text] of Object.entries(annotations ?? {})) checkAnnotation(report, at(path, key), key, text);
 }
 
 function checkStrings(report: Report, path: string, value: unknown): Fields | undefined {

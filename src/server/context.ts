@@ -2,6 +2,7 @@
 import type { Asks } from './asks.ts';
 import type { FlowStore } from './flow-store.ts';
 import type { Reports } from './reports.ts';
+import type { RuleHits } from './rule-hits.ts';
 import type { Store } from './store.ts';
 import type { Streams } from './stream.ts';
 
@@ -9,6 +10,7 @@ export interface ServerContext {
   readonly store: Store;
   readonly reports: Reports;
   readonly flows: FlowStore;
+  readonly hits: RuleHits;
   readonly streams: Streams;
   /** Questions to the agents that are connected here. */
   readonly asks: Asks;

@@ -14,6 +14,7 @@ import type { ServerContext } from './context.ts';
 import { type Connection, openDatabase } from './database.ts';
 import { listenForWrites } from './database-listen.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { startExpiry } from './expiry.ts';
 import type { FlowRetention } from './flow-partition.ts';
 import { FlowStore } from './flow-store.ts';
 import { serverGauges } from './gauges.ts';
@@ -24,6 +25,7 @@ import type { Env } from './operation.ts';
 import { KERNEL_LOOKUP, type Peer, type PeerLookup } from './peer.ts';
 import { Reports } from './reports.ts';
 import { allOperations } from './routes/index.ts';
+import { RuleHits } from './rule-hits.ts';
 import { lockState } from './state-lock.ts';
 import { Store } from './store.ts';
 import { Streams } from './stream.ts';
@@ -99,8 +101,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
     const socketPath = options.socketPath ?? path.join(runDir, 'server.sock');
     const metrics = new Metrics();
+    const store = await Store.open(db, log);
+    const hits = await RuleHits.open(flows.db, store, log);
+    closers.push(hits.start());
+    flows.counter = (flow) => hits.count(flow);
     const context: ServerContext = {
-      store: await Store.open(db, log),
+      store,
+      hits,
       reports: await Reports.open(db),
       flows,
       streams: new Streams(),
@@ -108,6 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       requireIfMatch: options.requireIfMatch ?? false,
     };
     closers.push(keepHouse(context, log));
+    closers.push(startExpiry(store, log));
     metrics.add(...serverGauges(context));
     if (postgres === undefined) closers.push(listenForWrites(connection, () => context.store.catchUp(), log));
     const app = createApp({

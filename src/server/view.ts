@@ -9,8 +9,11 @@ import { selectsHost } from '../core/host-selector.ts';
 import { NAMESPACE_NAME_LABEL } from '../core/label.ts';
 import { claimOf } from '../core/match-claim.ts';
 import { findOverlaps, type Registration } from '../core/match-overlap.ts';
+import { annotationsOf } from '../core/policy-annotations.ts';
+import { effectWarnings } from './policy-effect.ts';
 import { policyWarnings } from './policy-warnings.ts';
 import type { Reports } from './reports.ts';
+import type { RuleHits } from './rule-hits.ts';
 import {
   policyOf,
   type State,
@@ -19,6 +22,7 @@ import {
   type StoredPolicy,
   type StoredWorkload,
 } from './state.ts';
+import { unusedWarnings } from './unused-rule.ts';
 import { selectedIdentities } from './world.ts';
 
 export function toWorkload({ namespace, name, spec, meta, identity }: StoredWorkload, reports: Reports): Workload {
@@ -135,7 +139,20 @@ export function namespaceLabels(name: string, labels: Readonly<Record<string, st
   return { ...labels, [NAMESPACE_NAME_LABEL]: name };
 }
 
-export function toPolicy(stored: StoredPolicy, state: State, reports: Reports): Policy {
+/** What the status of a policy is made of besides the desired state. */
+export interface Observation {
+  readonly reports: Reports;
+  readonly hits: RuleHits;
+}
+
+/** With the warnings that a compiler has to find: for one policy. */
+export function toPolicyInFull(stored: StoredPolicy, state: State, observed: Observation): Policy {
+  const policy = toPolicy(stored, state, observed);
+  const warnings = [...policy.status.warnings, ...effectWarnings(stored, state)];
+  return { ...policy, status: { ...policy.status, warnings } };
+}
+
+export function toPolicy(stored: StoredPolicy, state: State, observed: Observation): Policy {
   const { kind, namespace, name, document, meta } = stored;
   return {
     kind,
@@ -143,21 +160,24 @@ export function toPolicy(stored: StoredPolicy, state: State, reports: Reports): 
     name,
     document,
     meta,
-    status: policyStatus(stored, state, reports),
+    status: policyStatus(stored, state, observed),
   };
 }
 
-function policyStatus(stored: StoredPolicy, state: State, reports: Reports): PolicyStatus {
+function policyStatus(stored: StoredPolicy, state: State, { reports, hits }: Observation): PolicyStatus {
   const policy = policyOf(stored);
   const selected = policy === undefined ? [] : selectedIdentities(policy, state);
   const endpoints = selected.flatMap(({ id }) => reports.endpointsWith(id));
+  const rules = hits.of(stored);
   const applied = [...reports.all.values()].filter(({ report }) => report.appliedRevision >= stored.meta.revision);
   return {
     mode: 'enforce',
     valid: policy !== undefined,
     selects: { endpoints: endpoints.length, hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size },
     enforced: { revision: stored.meta.revision, hosts: applied.length, of: reports.all.size },
-    warnings: policyWarnings(stored, policy, selected.length, state),
+    rules,
+    ...annotationsOf(stored.document),
+    warnings: [...policyWarnings(stored, policy, selected.length, state), ...unusedWarnings(stored, rules)],
   };
 }
 

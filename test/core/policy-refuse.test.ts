@@ -463,9 +463,9 @@ const NOT_SUPPORTED: readonly Row[] = [
     'annotation postern.dev/mode=audit is not supported yet',
   ],
   [
-    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/expires': '1h' } }),
-    '/metadata/annotations/postern.dev~1expires',
-    'annotation postern.dev/expires is not supported yet',
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/deny': 'refused' } }),
+    '/metadata/annotations/postern.dev~1deny',
+    'annotation postern.dev/deny is not supported yet',
   ],
   [
     cnp({ endpointSelector: {}, ingress: [{}] }, { generateName: 'a', name: 'b' }),

@@ -25,6 +25,11 @@ const NAMESPACE: Flag = {
 };
 const HOST: Flag = { name: 'host', value: 'NAME', summary: 'only of this host', complete: 'host' };
 const KIND: Flag = { name: 'kind', value: 'KIND', choices: POLICY_KINDS, summary: 'only policies of this kind' };
+const UNUSED: Flag = {
+  name: 'unused-for',
+  value: 'TIME',
+  summary: 'only policies with a rule that has decided nothing for so long: 30d',
+};
 const WORKLOAD: Flag = {
   name: 'workload',
   value: 'NAMESPACE/NAME',
@@ -34,7 +39,7 @@ const WORKLOAD: Flag = {
 
 export const LIST_FLAGS: Readonly<Record<NounWord, readonly Flag[]>> = {
   workload: [NAMESPACE, SELECTOR, WATCH],
-  policy: [NAMESPACE, KIND, SELECTOR, WATCH],
+  policy: [NAMESPACE, KIND, SELECTOR, UNUSED, WATCH],
   endpoint: [HOST, WORKLOAD, WATCH],
   identity: [SELECTOR, WATCH],
   host: [WATCH],
@@ -175,6 +180,7 @@ const PARAMETERS = [
   ['namespace', 'namespace'],
   ['selector', 'labelSelector'],
   ['kind', 'kind'],
+  ['unused-for', 'unusedFor'],
   ['host', 'host'],
   ['workload', 'workload'],
 ] as const;

@@ -8,12 +8,13 @@ import { parsePolicy } from '../../core/policy.ts';
 import { answer, MAX_LIMIT, readCursor, toCursor, wantsYaml } from '../answer.ts';
 import { DOCUMENT_TYPES, readDocument } from '../body.ts';
 import type { ServerContext } from '../context.ts';
+import { expiryErrors } from '../expiry.ts';
 import { readDiff, readHistory, readRevision, readVersion } from '../history.ts';
 import type { Operation, Request } from '../operation.ts';
 import { toProblem, unwrap } from '../problem-error.ts';
 import { badParameter, DRY_RUN, integerParameter, LIST_QUERY } from '../query.ts';
 import { policyKey } from '../state.ts';
-import { toPolicy } from '../view.ts';
+import { toPolicyInFull } from '../view.ts';
 import { answerPut, writeRequest } from '../write-request.ts';
 
 const tag = 'Policies';
@@ -24,7 +25,7 @@ export function policyHistoryOperations(context: ServerContext): Operation[] {
 }
 
 function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[] {
-  const { store, reports } = context;
+  const { store } = context;
   const { db } = store;
   const { kind: documentKind, namespaced } = POLICY_DOCUMENTS[kind];
   const path = namespaced ? `/v1/policies/${kind}/:namespace/:name` : `/v1/policies/${kind}/:name`;
@@ -101,9 +102,11 @@ function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[]
         const key = keyOf(c, kind);
         const version = await readVersion(db, key, body.value.revision);
         const policy = unwrap(parsePolicy(version.document), `revision ${version.revision} of ${key}`);
+        const errors = expiryErrors(version.document, Date.now());
+        if (errors.length > 0) throw toProblem({ ok: false, errors }, `revision ${version.revision} of ${key}`);
         const { document: then, text, format } = version;
         const written = await writeRequest(c, context, [{ type: 'putPolicy', policy, document: then, text, format }]);
-        return answerPut(c, written, 'policies', key, (stored) => toPolicy(stored, written.state, reports));
+        return answerPut(c, written, 'policies', key, (stored) => toPolicyInFull(stored, written.state, context));
       },
     },
   ];

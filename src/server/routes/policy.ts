@@ -15,6 +15,8 @@ import { answer, answerObject, page, wantsYaml } from '../answer.ts';
 import { DOCUMENT_TYPES, readDocument } from '../body.ts';
 import type { ServerContext } from '../context.ts';
 import { etagOf } from '../etag.ts';
+import { expiryErrors } from '../expiry.ts';
+import { parseTime } from '../flow-filter.ts';
 import type { Operation, Request } from '../operation.ts';
 import { labelsOfDocument, notFound, type Operation as Write } from '../plan.ts';
 import { toProblem, unwrap } from '../problem-error.ts';
@@ -22,7 +24,8 @@ import { badParameter, booleanParameter, DRY_RUN, LIST_QUERY, SELECTOR_QUERY, WA
 import { selectorOf } from '../selector-parameter.ts';
 import { policyKey, type StoredPolicy } from '../state.ts';
 import { readPolicyText } from '../store-sql.ts';
-import { toPolicy } from '../view.ts';
+import { unusedRules } from '../unused-rule.ts';
+import { toPolicy, toPolicyInFull } from '../view.ts';
 import { watch } from '../watch.ts';
 import { answerDelete, answerPut, writeRequest } from '../write-request.ts';
 
@@ -33,7 +36,7 @@ export function policyOperations(context: ServerContext): Operation[] {
 }
 
 function list(context: ServerContext): Operation {
-  const { store, reports } = context;
+  const { store, hits } = context;
   return {
     method: 'GET',
     path: '/v1/policies',
@@ -43,6 +46,10 @@ function list(context: ServerContext): Operation {
     query: {
       kind: { description: POLICY_KINDS.join(', ') },
       namespace: { description: 'Only those of this namespace' },
+      unusedFor: {
+        description: 'Only those with a rule that has decided nothing for so long, or since then',
+        example: '30d',
+      },
       ...SELECTOR_QUERY,
       ...LIST_QUERY,
       ...WATCH_QUERY,
@@ -50,7 +57,8 @@ function list(context: ServerContext): Operation {
     answers: { 200: { schema: listOf(Policy), description: 'One page, or a stream' } },
     curl: '"$P/v1/policies?kind=cnp"',
     run(c) {
-      const { kind, namespace } = c.req.query();
+      const { kind, namespace, unusedFor: unusedText } = c.req.query();
+      const unusedFor = unusedText === undefined ? undefined : parseTime('unusedFor', unusedText, new Date());
       if (kind !== undefined && !(POLICY_KINDS as readonly string[]).includes(kind)) {
         throw badParameter('kind', kind, `must be one of ${POLICY_KINDS.join(', ')}`, POLICY_KINDS);
       }
@@ -58,8 +66,9 @@ function list(context: ServerContext): Operation {
       const isWanted = (policy: StoredPolicy) =>
         (kind === undefined || policy.kind === kind) &&
         (namespace === undefined || policy.namespace === namespace) &&
-        isSelected(labelsOfDocument(policy.document));
-      const toObject = (policy: StoredPolicy) => toPolicy(policy, store.state, reports);
+        isSelected(labelsOfDocument(policy.document)) &&
+        (unusedFor === undefined || unusedRules(policy, hits.of(policy), unusedFor.getTime()).length > 0);
+      const toObject = (policy: StoredPolicy) => toPolicy(policy, store.state, context);
       if (booleanParameter(c, 'watch')) return watch(c, context, { collection: 'policies', isWanted, toObject });
       const { policies, revision } = store.state;
       return answer(c, page(c, policies, isWanted, toObject, revision));
@@ -68,7 +77,7 @@ function list(context: ServerContext): Operation {
 }
 
 function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[] {
-  const { store, reports } = context;
+  const { store } = context;
   const { kind: documentKind, apiVersion, namespaced } = POLICY_DOCUMENTS[kind];
   const path = namespaced ? `/v1/policies/${kind}/:namespace/:name` : `/v1/policies/${kind}/:name`;
   const url = path.replace(':namespace', 'shop').replace(':name', 'backend');
@@ -84,7 +93,9 @@ function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[]
       curl: `-H 'accept: application/yaml' $P${url}`,
       async run(c) {
         const stored = existing(context, c, kind);
-        return wantsYaml(c) ? answerText(context, stored) : answerObject(c, toPolicy(stored, store.state, reports));
+        return wantsYaml(c)
+          ? answerText(context, stored)
+          : answerObject(c, toPolicyInFull(stored, store.state, context));
       },
     },
     {
@@ -109,7 +120,9 @@ function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[]
         const write = policyWrite(document);
         checkPath(c, kind, write, document);
         const written = await writeRequest(c, context, [write]);
-        return answerPut(c, written, 'policies', keyOf(c, kind), (stored) => toPolicy(stored, written.state, reports));
+        return answerPut(c, written, 'policies', keyOf(c, kind), (stored) =>
+          toPolicyInFull(stored, written.state, context),
+        );
       },
     },
     {
@@ -136,6 +149,8 @@ export function policyWrite(document: ParsedDocument): Extract<Write, { type: 'p
     throw toProblem({ ...result, errors: locateErrors(result.errors, document) }, nameOf(document.value));
   }
   const { text, format } = document;
+  const errors = expiryErrors(document.value as Readonly<Record<string, unknown>>, Date.now());
+  if (errors.length > 0) throw toProblem({ ok: false, errors: locateErrors(errors, document) }, nameOf(document.value));
   const value = document.value as Readonly<Record<string, unknown>>;
   return { type: 'putPolicy', policy: result.value, document: value, text, format, warnings: result.warnings ?? [] };
 }

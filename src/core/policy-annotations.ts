@@ -1,0 +1,39 @@
+/** Postern's own words in a policy document: annotations under `postern.dev/`. All others are somebody else's. */
+import { type Report, refuse, refuseUnsupported } from './policy-fields.ts';
+
+export const MODE_ANNOTATION = 'postern.dev/mode';
+export const OWNER_ANNOTATION = 'postern.dev/owner';
+export const EXPIRES_ANNOTATION = 'postern.dev/expires';
+
+export interface PolicyAnnotations {
+  /** Whom to ask about it. */
+  readonly owner?: string;
+  /** RFC 3339: when it goes out of force by itself. */
+  readonly expires?: string;
+}
+
+/** Of a document that was accepted. */
+export function annotationsOf(document: Readonly<Record<string, unknown>>): PolicyAnnotations {
+  const { annotations } = (document.metadata ?? {}) as { annotations?: Readonly<Record<string, string>> };
+  const [owner, expires] = [annotations?.[OWNER_ANNOTATION], annotations?.[EXPIRES_ANNOTATION]];
+  return { ...(owner !== undefined && { owner }), ...(expires !== undefined && { expires }) };
+}
+
+const MODES = ['enforce', 'audit'];
+
+/** @param path of the annotation */
+export function checkAnnotation(report: Report, path: string, key: string, text: unknown): void {
+  if (!key.startsWith('postern.dev/')) return;
+  if (key === MODE_ANNOTATION) {
+    if (text === 'audit') refuseUnsupported(report, path, `annotation ${MODE_ANNOTATION}=audit`, text);
+    else if (text !== 'enforce') refuse(report, path, `unknown mode in annotation ${MODE_ANNOTATION}`, text, MODES);
+  } else if (key === OWNER_ANNOTATION) {
+    if (typeof text !== 'string' || text.trim() === '' || text.length > 256)
+      refuse(report, path, 'must be a name or an address, at most 256 characters', text);
+  } else if (key === EXPIRES_ANNOTATION) {
+    if (typeof text !== 'string' || !TIME.test(text) || Number.isNaN(Date.parse(text)))
+      refuse(report, path, 'must be a time, such as "2026-12-31T18:00:00Z"', text);
+  } else refuseUnsupported(report, path, `annotation ${key}`, text);
+}
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
