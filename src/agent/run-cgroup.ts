@@ -62,7 +62,8 @@ const SLICE = 'postern.slice';
 const MOVE_MS = 5_000;
 const run = promisify(execFile);
 
-async function startScope(name: string, workload: string, pid: number): Promise<string> {
+/** Arguments of busctl for a scope with this process in it; gone with its last process. */
+export function scopeCall(name: string, workload: string, pid: number): string[] {
   const call = ['org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.freedesktop.systemd1.Manager'];
   const properties = [
     ...['PIDs', 'au', '1', String(pid)],
@@ -71,7 +72,11 @@ async function startScope(name: string, workload: string, pid: number): Promise<
     ...['CollectMode', 's', 'inactive-or-failed'],
   ];
   const unit = ['StartTransientUnit', 'ssa(sv)a(sa(sv))', name, 'fail', '4', ...properties, '0'];
-  await run('busctl', ['--system', 'call', ...call, ...unit], { timeout: MOVE_MS });
+  return ['--system', 'call', ...call, ...unit];
+}
+
+async function startScope(name: string, workload: string, pid: number): Promise<string> {
+  await run('busctl', scopeCall(name, workload, pid), { timeout: MOVE_MS });
   // systemd answers before it has moved the process
   for (const end = performance.now() + MOVE_MS; performance.now() < end; await wait(5)) {
     const cgroup = parseCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));

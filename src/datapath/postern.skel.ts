@@ -1454,8 +1454,8 @@ export const scratchCodec: Codec<Scratch> = {
 /** Codecs by map, for BpfObject.open({ codecs }) and BpfMap.openPinned(). */
 export const maps = {
   cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
-  connection: { key: u64Codec, value: connectionCodec },
   sk_info: { key: s32Codec, value: skInfoCodec },
+  connection: { key: u64Codec, value: connectionCodec },
   proc: { key: u32Codec, value: procCodec },
   config: { key: u32Codec, value: configCodec },
   ident_cfg: { key: u32Codec, value: identCfgCodec },
@@ -1515,8 +1515,8 @@ export const sizes = {
   verdict_probe: 40,
   revoked: 36,
   cgroup_label: 56,
-  connection: 48,
   sk_info: 88,
+  connection: 48,
   proc: 32,
   config: 112,
   ident_cfg: 8,
@@ -1555,8 +1555,8 @@ export const bigint: readonly string[] = ['config.hash_key', 'exe_key.hash', 'cl
 export interface ObjectTypes {
   maps: {
     cgroup_label: [number, CgroupLabel];
-    connection: [number, Connection];
     sk_info: [number, SkInfo];
+    connection: [number, Connection];
     proc: [number, Proc];
     config: [number, Config];
     ident_cfg: [number, IdentCfg];
