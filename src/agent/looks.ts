@@ -14,11 +14,16 @@ export interface Look {
 export type SavedLooks = Readonly<Record<string, readonly Look[]>>;
 
 const PER_WORKLOAD = 4;
+const SEEN_KEPT = 20_000;
 const ARGS = 32;
 
 /** Looks of each workload, newest last, at most four. */
 export class Looks {
   readonly #of = new Map<string, Look[]>();
+  /** By executable, so that most processes are not looked at. */
+  #byExe: ReadonlyMap<string, readonly { readonly workload: string; readonly look: Look }[]> | undefined;
+  /** Processes that were learnt from: every report brings them again. */
+  #seen = new Set<string>();
   #changed = false;
 
   constructor(saved: SavedLooks = {}) {
@@ -37,32 +42,47 @@ export class Looks {
   }
 
   learn(workload: string, process: HostProcess): void {
+    const name = `${workload} ${process.pid} ${process.startTicks}`;
+    if (this.#seen.has(name)) return;
+    if (this.#seen.size >= SEEN_KEPT) this.#seen = new Set();
+    this.#seen.add(name);
     const look = toLook(process);
     if (look === undefined) return;
     const known = this.#of.get(workload) ?? [];
     if (known.some((other) => sameLook(other, look))) return;
     this.#of.set(workload, [...known, look].slice(-PER_WORKLOAD));
-    this.#changed = true;
+    this.#touch();
   }
 
   forget(isWanted: (workload: string) => boolean): void {
     for (const workload of this.#of.keys()) {
       if (isWanted(workload)) continue;
       this.#of.delete(workload);
-      this.#changed = true;
+      this.#touch();
     }
   }
 
   /** The workload that this process looks like, more than like any other; undefined = none, or several alike. */
   like(process: HostProcess): string | undefined {
-    const look = toLook(process);
-    if (look === undefined) return undefined;
-    const scores = [...this.#of].map(([workload, looks]) => ({
-      workload,
-      score: Math.max(0, ...looks.map((known) => likeness(known, look))),
-    }));
-    const best = scores.filter(({ score }) => score > 0).sort((a, b) => b.score - a.score);
-    return best.length > 1 && best[1]!.score === best[0]!.score ? undefined : best[0]?.workload;
+    this.#byExe ??= this.#index();
+    const known = this.#byExe.get(process.exe ?? '');
+    const look = known && toLook(process);
+    if (known === undefined || look === undefined) return undefined;
+    const scores = new Map<string, number>();
+    for (const { workload, look: other } of known)
+      scores.set(workload, Math.max(scores.get(workload) ?? 0, likeness(other, look)));
+    const best = [...scores].filter(([, score]) => score > 0).sort((a, b) => b[1] - a[1]);
+    return best.length > 1 && best[1]![1] === best[0]![1] ? undefined : best[0]?.[0];
+  }
+
+  #touch(): void {
+    this.#byExe = undefined;
+    this.#changed = true;
+  }
+
+  #index() {
+    const all = [...this.#of].flatMap(([workload, looks]) => looks.map((look) => ({ workload, look })));
+    return Map.groupBy(all, ({ look }) => look.exe);
   }
 }
 

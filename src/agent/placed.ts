@@ -25,14 +25,22 @@ export function placedOf(program: MatchProgram): ReadonlyMap<string, Placed> {
   return placed;
 }
 
+const CGROUPS_KEPT = 1_000;
+
 const programs = new WeakMap<MatchProgram, ReadonlyMap<string, Placed>>();
 
 function toPlaced(list: readonly { own: ProgramClause; clause: Clause }[]): Placed {
+  const known = new Map<string, boolean>();
   return {
     names: [...new Set(list.map(({ own }) => nameOf(own.source)))].sort(),
     holds: (cgroup) => {
+      const before = known.get(cgroup);
+      if (before !== undefined) return before;
       const chain = cgroupChain(cgroup);
-      return list.some(({ own, clause }) => gainedAt(clause, chain, own.sockets) !== undefined);
+      const holds = list.some(({ own, clause }) => gainedAt(clause, chain, own.sockets) !== undefined);
+      if (known.size >= CGROUPS_KEPT) known.clear();
+      known.set(cgroup, holds);
+      return holds;
     },
   };
 }

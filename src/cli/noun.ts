@@ -125,6 +125,11 @@ export const NOUNS: readonly Noun[] = [
       { title: 'INGRESS', cell: (e) => e.policy?.ingress ?? '-' },
       { title: 'EGRESS', cell: (e) => e.policy?.egress ?? '-' },
       { title: 'REVISION', cell: (e) => String(e.policy?.revision ?? '-'), card: true },
+      {
+        title: 'CUT',
+        cell: (e) => (e.why?.cut ? 'the kernel saw only a part of its arguments or path' : '-'),
+        card: true,
+      },
       { title: 'CGROUP', cell: (e) => e.cgroup ?? '-', card: true },
       { title: 'LABELS', cell: (e) => list(e.labels ?? []), card: true },
       { title: 'DERIVED', cell: (e) => list(e.derived ?? []), card: true },
