@@ -139,7 +139,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const tell = (flow: Flow): void => {
     flowLog.push(flow);
     queue.push(flow);
-    talkers.push(flow);
+    if (talkers.push(flow)) reporter.soon();
     recent.push(flow);
   };
   const drift = new DriftWatch(options.stateDir, options.gateways, tell, log);

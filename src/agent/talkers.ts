@@ -29,19 +29,21 @@ type About = {
 export class Talkers {
   readonly #known = new Map<string, Talker>();
 
-  push({ event, source, destination, protocol, time }: Flow): void {
+  /** True when somebody new talks. */
+  push({ event, source, destination, protocol, time }: Flow): boolean {
     const process = source?.process;
-    if (process === undefined || destination === undefined || event === 'accept' || event === 'close') return;
+    if (process === undefined || destination === undefined || event === 'accept' || event === 'close') return false;
     const key = keyOf(process);
     const before = this.#known.get(key);
     this.#known.delete(key);
-    if (source?.workload !== undefined || process.exe === undefined) return;
+    if (source?.workload !== undefined || process.exe === undefined) return false;
     const peer = peerText(destination, protocol ?? '');
     const talksTo = [peer, ...(before?.talksTo ?? []).filter((other) => other !== peer)].slice(0, MAX_PEERS);
     const { pid, exe, user, unit } = process;
     const about = { ...(user === undefined ? {} : { user }), ...(unit === undefined ? {} : { unit }) };
     this.#known.set(key, { pid, exe, ...about, talksTo, lastSeen: time });
     if (this.#known.size > MAX_TALKERS) this.#known.delete(this.#known.keys().next().value!);
+    return before === undefined;
   }
 
   /** The newest first. */
