@@ -70,6 +70,11 @@ static __always_inline int packet_addrs(struct __sk_buff *skb, struct addr *src,
 	}
 	if (bpf_skb_load_bytes(skb, 8, src, 16) || bpf_skb_load_bytes(skb, 24, dst, 16))
 		return -1;
+	/* in an IPv6 header a mapped address is nobody's: it must not pass for the IPv4 address that it spells */
+	if (addr_is_v4(src))
+		src->w[2] = 0;
+	if (addr_is_v4(dst))
+		dst->w[2] = 0;
 	return 0;
 }
 

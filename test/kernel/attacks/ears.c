@@ -1,5 +1,5 @@
 /*
- * Every kind of socket that can hear: ears FRIEND PORT [root]. Prints READY, then "KIND text" for what comes with "TAG-" in it,
+ * Every kind of socket that can hear: ears FRIEND PORT [root]. Prints READY, then "KIND text of SENDER" for what comes with "TAG-" in it,
  * and ACCEPT for a connection. Stream, datagram, UDP-Lite and ping sockets of both families, a datagram socket that is connected
  * to FRIEND (from PORT + 1), a connection to FRIEND's port 7000; as root raw sockets of TCP, UDP, ICMP, ICMPv6 and a protocol that nobody has.
  * For each line that it reads it prints DRAINED after all that has come before.
@@ -44,6 +44,8 @@ static void listen_to_all(void)
 	static char text[70000];
 
 	for (int i = 0; i < n; i++) {
+		struct sockaddr_in6 from = {};
+		socklen_t size;
 		ssize_t got;
 		int one;
 
@@ -57,11 +59,12 @@ static void listen_to_all(void)
 			}
 			continue;
 		}
-		while ((got = recv(fds[i].fd, text, sizeof(text) - 1, MSG_DONTWAIT)) > 0) {
-			char *tag = memmem(text, got, "TAG-", 4);
+		while (size = sizeof(from), (got = recvfrom(fds[i].fd, text, sizeof(text) - 1, MSG_DONTWAIT, (void *)&from, &size)) > 0) {
+			char *tag = memmem(text, got, "TAG-", 4), name[64] = "";
 
+			inet_ntop(from.sin6_family, from.sin6_family == AF_INET ? (void *)&from.sin6_flowinfo : &from.sin6_addr, name, sizeof(name));
 			if (tag)
-				printf("%s %.*s\n", kinds[i], (int)strnlen(tag, text + got - tag > 40 ? 40 : text + got - tag), tag);
+				printf("%s %.*s of %s\n", kinds[i], (int)strcspn(tag, " "), tag, size ? name : "a stream");
 		}
 		if ((got == 0 || errno != EAGAIN) && (!strncmp(kinds[i], "ACCEPTED", 8) || !strncmp(kinds[i], "STREAM", 6))) {
 			close(fds[i].fd);
