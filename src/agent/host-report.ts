@@ -102,6 +102,7 @@ export class HostReports {
       endpoints: looked.endpoints,
       discover: looked.discover,
       drifts: looked.drifts,
+      waiting: this.#sources.labels.program.waiting.map((one) => ({ ...one })),
     };
   }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { AdoptRequest, RunRequest } from '../api/run.ts';
@@ -87,11 +87,12 @@ function answerRead(
   const state = enforcement.applied;
   switch (url.pathname) {
     case '/v1/status': {
-      const { endpoints, discover, drifts = [], ...status } = reports.report();
+      const { endpoints, discover, drifts = [], waiting = [], ...status } = reports.report();
       return sendJson(response, {
         ...status,
         endpoints: endpoints.length,
         drifted: drifts.length,
+        waiting: waiting.map(({ workload, clause, reason }) => `${workload} match[${clause}]: ${reason}`),
         unclaimed: discover.filter(({ kind }) => kind !== 'talker').length,
         uid: state.uid,
       });
@@ -130,9 +131,18 @@ function toGatewayList(
     path,
     startsJobs,
     isDefault: DEFAULT_GATEWAYS.get(path)?.startsJobs === startsJobs,
-    isHere: existsSync(path),
+    isHere: isResolved(path),
   }));
   return list.sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.path < b.path ? -1 : 1));
+}
+
+/** A name that leads elsewhere is never seen at an exec: what it leads to is. */
+function isResolved(path: string): boolean {
+  try {
+    return realpathSync(path) === path;
+  } catch {
+    return false;
+  }
 }
 
 function sendFlows(request: IncomingMessage, response: ServerResponse, url: URL, flows: FlowLog): void {

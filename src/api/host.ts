@@ -53,6 +53,8 @@ export const HostReport = object({
   ...Observed,
   endpoints: v.array(Endpoint),
   discover: v.array(Discovered),
+  /** Clauses that cannot match here yet, and why. */
+  waiting: v.optional(v.array(object({ workload: v.string(), clause: v.number(), reason: v.string() }))),
   /** Workloads that run outside of where they are registered to. */
   drifts: v.optional(v.array(Drift)),
 });

@@ -125,6 +125,8 @@ export const WorkloadStatus = object({
   endpoints: v.number(),
   hosts: v.number(),
   conflicts: v.array(v.string()),
+  /** Clauses that cannot match on some host yet, and why; ten at most. */
+  waiting: v.optional(v.array(object({ host: v.string(), clause: v.number(), reason: v.string() }))),
   /** How many run outside of the unit or cgroup that it is registered with. */
   drifted: v.number(),
   /** Ten of them at most, each with the clause that names it or would. */

@@ -55,6 +55,10 @@ export class Reports {
     return this.#indexed.driftsByWorkload.get(workload) ?? [];
   }
 
+  waitingOf(workload: string): readonly Waiting[] {
+    return this.#indexed.waitingByWorkload.get(workload) ?? [];
+  }
+
   endpointsWith(identity: number): readonly Endpoint[] {
     return this.#indexed.byIdentity.get(identity) ?? [];
   }
@@ -88,27 +92,33 @@ export class Reports {
   }
 }
 
+/** A clause that cannot match on a host yet. */
+export type Waiting = NonNullable<HostReport['waiting']>[number] & { readonly host: string };
+
 interface EndpointIndex {
   readonly all: readonly Endpoint[];
   readonly byWorkload: ReadonlyMap<string, readonly Endpoint[]>;
   readonly byIdentity: ReadonlyMap<number, readonly Endpoint[]>;
   readonly driftsByWorkload: ReadonlyMap<string, readonly Drift[]>;
+  readonly waitingByWorkload: ReadonlyMap<string, readonly Waiting[]>;
 }
 
 function indexEndpoints(reports: Iterable<SeenReport>): EndpointIndex {
   const list = [...reports];
   const all = list.flatMap(({ report }) => report.endpoints);
   const drifts = list.flatMap(({ report }) => report.drifts ?? []);
+  const waiting = list.flatMap(({ name, report }) => (report.waiting ?? []).map((one) => ({ ...one, host: name })));
   return {
     all,
     byWorkload: Map.groupBy(all, (endpoint) => endpoint.workload),
     byIdentity: Map.groupBy(all, (endpoint) => endpoint.identity),
     driftsByWorkload: Map.groupBy(drifts, ({ workload }) => workload),
+    waitingByWorkload: Map.groupBy(waiting, ({ workload }) => workload),
   };
 }
 
 export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs: number): Host {
-  const { state: said, endpoints, discover: _discover, drifts: _drifts, ...observed } = report;
+  const { state: said, endpoints, discover: _discover, drifts: _drifts, waiting: _waiting, ...observed } = report;
   const isBehind = observed.appliedRevision < state.revision;
   return {
     name,

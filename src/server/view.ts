@@ -12,7 +12,7 @@ import { findOverlaps, type Registration } from '../core/match-overlap.ts';
 import { annotationsOf } from '../core/policy-annotations.ts';
 import { effectWarnings } from './policy-effect.ts';
 import { policyWarnings } from './policy-warnings.ts';
-import type { Reports } from './reports.ts';
+import type { Reports, Waiting } from './reports.ts';
 import type { RuleHits } from './rule-hits.ts';
 import {
   policyOf,
@@ -59,6 +59,7 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
     .filter((endpoint) => endpoint.state === 'conflict')
     .flatMap((endpoint) => endpoint.why?.beats?.map((beaten) => beaten.workload) ?? []);
   const drifts = reports.driftsOf(key);
+  const waiting = reports.waitingOf(key).slice(0, DRIFTS_SHOWN);
   const nameless = drifts.filter(({ named }) => !named);
   const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length + nameless.length;
   const unexpected = unexpectedHosts(spec, endpoints, reports);
@@ -66,6 +67,7 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
     match.length === 0
       ? undefined
       : (driftHint(drifts) ??
+        waitingHint(waiting, endpoints.length) ??
         workloadHint(endpoints.length, drifted, spoofable, reports) ??
         countHint(spec, unexpected));
   return {
@@ -76,6 +78,7 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
     hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size,
     conflicts: [...new Set(conflicts)].sort(),
     drifted,
+    ...(waiting.length > 0 && { waiting: waiting.map(({ host, clause, reason }) => ({ host, clause, reason })) }),
     ...(drifts.length > 0 && { drifts: drifts.slice(0, DRIFTS_SHOWN) }),
     ...(spec.expect !== undefined && { unexpected }),
     ...(hint !== undefined && { hint }),
@@ -101,6 +104,13 @@ function countHint({ expect }: StoredWorkload['spec'], unexpected: readonly { ho
   if (first === undefined) return undefined;
   const more = unexpected.length > 1 ? `, and ${unexpected.length - 1} hosts more` : '';
   return `${first.host} has ${first.endpoints}, expected ${expect!.perHost}${more}`;
+}
+
+/** Said while nothing runs: a clause that waits beside one that matches is no news. */
+function waitingHint(waiting: readonly Waiting[], live: number): string | undefined {
+  const [first] = waiting;
+  if (first === undefined || live > 0) return undefined;
+  return `match[${first.clause}] waits on ${first.host}: ${first.reason}`;
 }
 
 const DRIFTS_SHOWN = 10;

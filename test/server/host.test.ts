@@ -56,6 +56,18 @@ async function send(body: object): Promise<void> {
   assert.is(status, 204, text);
 }
 
+test('a clause that cannot match on a host yet says so, and why, while nothing of the workload runs', async () => {
+  const put = await call(server, 'PUT', '/v1/workloads/shop/a', { body: workload('a') });
+  const waiting = [{ workload: 'shop/a', clause: 0, reason: 'user "deploy" does not exist on this host' }];
+  await send({ ...report(0), waiting });
+  const seen = async () => (await call(server, 'GET', '/v1/workloads/shop/a')).body.status;
+  assert.equal((await seen()).waiting, [{ host: 'web-1', clause: 0, reason: waiting[0]!.reason }]);
+  assert.is((await seen()).hint, 'match[0] waits on web-1: user "deploy" does not exist on this host');
+  await send({ ...report(0, [endpoint('a', put.body.status.identity)]), waiting });
+  assert.not.match((await seen()).hint ?? '', /waits/);
+  assert.is((await call(server, 'DELETE', '/v1/workloads/shop/a')).status, 204);
+});
+
 test('a workload says which hosts have another number of it than expected', async () => {
   const body = { ...workload('a'), expect: { perHost: 1 } };
   const put = await call(server, 'PUT', '/v1/workloads/shop/a', { body });
