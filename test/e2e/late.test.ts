@@ -107,6 +107,18 @@ test('a script that is named over a symbolic link is decided by user space', asy
   assert.equal([why.grade, why.cut, processes[0].pid], ['late', undefined, pid]);
 });
 
+test('a cgroup whose pattern the kernel cannot compare is named when it comes', async () => {
+  await postern.workload('late/cgroup', {
+    labels: { app: 'cgroup' },
+    match: { cgroup: `${postern.cgroupPath}/job-*-of-*` },
+  });
+  const child = start(['sleep', '744'], { cgroup: postern.makeCgroup('job-1-of-2') });
+  running.push(child);
+  const { why, processes } = await endpointOf('late/cgroup');
+  assert.equal([why.grade, why.origin, processes[0].pid], ['late', 'cgroup', child.pid]);
+  running.push(start(['sleep', '745'], { cgroup: postern.makeCgroup('job-3') }));
+});
+
 test('with inherit none the children of a process are somebody else', async () => {
   const parent = script('parent.sh', '#!/bin/sh\nsleep 555 &\nread line\n');
   await postern.workload('late/parent', {

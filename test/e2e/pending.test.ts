@@ -1,6 +1,7 @@
 // @timeout 90
 /** Processes of which only user space can tell who they are, from their start until it has. The agent is stopped meanwhile. */
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -33,6 +34,18 @@ function hold(postern: Instance, tag: string, port: number, before = ''): Holder
       said += text;
     });
   return { child, said: () => said };
+}
+
+function isProgram(pid: number, name: string): boolean {
+  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === name;
+}
+
+/** Workloads that a process is. */
+async function namesOf(postern: Instance, pid: number): Promise<string[]> {
+  const { body } = await postern.agent('/v1/endpoints');
+  return body.items.flatMap((endpoint: { workload: string; processes: { pid: number }[] }) =>
+    endpoint.processes.some((process) => process.pid === pid) ? [endpoint.workload] : [],
+  );
 }
 
 async function withStoppedAgent(postern: Instance, act: () => Promise<void>): Promise<void> {
@@ -118,6 +131,36 @@ test('a child that a pending process makes inherits what that one turns out to b
   assert.is(found!.workload, 'shop/other');
   assert.ok(found!.processes.some(({ pid }) => pid === parent.child.pid));
   process.kill(child, 'SIGKILL');
+});
+
+test('a process that starts while no agent runs is decided when there is one again', async () => {
+  const postern = instances[0]!;
+  await postern.stop('SIGKILL');
+  const started = hold(postern, 'TAG-other alone', hostPort);
+  await until('it is connected', () => started.said().includes('open'));
+  await postern.start();
+  await until('it has its name', async () => {
+    return (await namesOf(postern, started.child.pid!)).length > 0;
+  });
+});
+
+test('one that becomes another program before it is decided is that one', async () => {
+  const postern = instances[0]!;
+  const child = start(['bash', '-c', ': TAG-other; read line; exec sleep 655'], {
+    cgroup: postern.makeCgroup('plain'),
+  });
+  children.push(child);
+  let again!: ChildProcess;
+  await withStoppedAgent(postern, async () => {
+    again = start(['bash', '-c', ': TAG-other; exec sleep 656'], { cgroup: postern.makeCgroup('plain') });
+    children.push(again);
+    await until('it is another program', () => isProgram(again.pid!, 'sleep'));
+  });
+  await until('the first is decided', async () => (await namesOf(postern, child.pid!)).length > 0);
+  child.stdin!.write('\n');
+  await until('it is another program, too', () => isProgram(child.pid!, 'sleep'));
+  assert.equal(await namesOf(postern, child.pid!), ['shop/other']);
+  assert.equal(await namesOf(postern, again.pid!), []);
 });
 
 test('with --pending deny who is pending may nothing that policy does not grant it, and everybody else goes on', async () => {
