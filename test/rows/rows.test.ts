@@ -1,0 +1,193 @@
+// @timeout 120
+/** The table of row.ts: all of it registered at once, as on a host that has everything. */
+import type { ChildProcess } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Instance, startInstance } from '../e2e/instance.ts';
+import { run, serve } from '../e2e/run-in.ts';
+import { freePort, told, until } from '../e2e/wait.ts';
+import type { Looks, Row } from './row.ts';
+import { HOSTS } from './rows-hosts.ts';
+import { SERVICES } from './rows-services.ts';
+
+const ROWS = [...SERVICES, ...HOSTS];
+const test = suite('twenty-five legacy workloads');
+const folder = mkdtempSync(join(tmpdir(), 'postern-test-'));
+const running: ChildProcess[] = [];
+/** Of `{port}` in a row's `listen`, and of every stand-in that listens. */
+const ports = new Map<string, number>();
+let postern: Instance;
+let hub: ChildProcess;
+let hubPort: number;
+
+/** A script of the row's shape, on the real interpreter. */
+const SCRIPT = `#!/usr/bin/perl
+use Socket;
+socket(S, PF_INET, SOCK_STREAM, 0);
+connect(S, sockaddr_in($ENV{STANDIN_PORT}, inet_aton($ENV{STANDIN_IP}))) or die $!;
+send(S, 'x', 0);
+$| = 1;
+print "READY\\n";
+sleep;
+`;
+
+test.before(
+  told(async () => {
+    chmodSync(folder, 0o755);
+    execFileSync('cc', [
+      ...['-O1', '-static', '-Wall', '-Werror', '-D_GNU_SOURCE', '-o', join(folder, 'stand-in')],
+      join(import.meta.dirname, 'stand-in.c'),
+    ]);
+    for (const { number, processes } of ROWS)
+      for (const [i, looks] of processes.entries()) {
+        for (const path of placed(looks)) place(path);
+        if (looks.does.includes('listen')) ports.set(`${number}.${i}`, await freePort());
+      }
+    process.env['POSTERN_GATEWAYS'] = `jobs:${folder}/usr/local/bin/monit`;
+    postern = await startInstance();
+    hubPort = await freePort();
+    hub = await serve([process.execPath, join(import.meta.dirname, '../e2e/echo.mjs'), `tcp:${hubPort}`], /ready/, {
+      cgroup: postern.makeCgroup('hub'),
+    });
+    for (const row of ROWS)
+      for (const [name, match] of Object.entries(row.workloads)) {
+        const body = { labels: { app: name }, match: inFolder(match, row) };
+        const { status, body: answer } = await postern.api('PUT', `/v1/workloads/rows/${name}`, body);
+        assert.ok(status < 300, `${name}: ${JSON.stringify(answer)}`);
+      }
+    await postern.settled();
+  }),
+);
+
+test.after(async () => {
+  for (const child of running) child.kill('SIGKILL');
+  hub?.kill('SIGKILL');
+  await postern?.destroy();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('every row of the table is here, once', () => {
+  assert.equal(
+    ROWS.map(({ number }) => number),
+    Array.from({ length: 25 }, (_, i) => i + 1),
+  );
+  for (const { also = [], number } of ROWS)
+    for (const path of also) assert.ok(existsSync(join(import.meta.dirname, '../..', path)), `${number}: ${path}`);
+});
+
+for (const row of ROWS)
+  for (const [i, looks] of row.processes.entries())
+    test(`${row.number} ${row.title}: ${looks.what}`, async () => {
+      const child = await launch(row, i, looks);
+      if (looks.listens !== undefined) {
+        const port = ports.get(`${row.number}.${i}`)!;
+        const ask = `exec 3<>/dev/tcp/127.0.0.1/${port}`;
+        await until('it listens, and is known', async () => {
+          if ((await run(['bash', '-c', ask], client())).code !== 0) return false;
+          if (!looks.isLate) return true;
+          const { body } = await postern.api('GET', `/v1/flows?event=connect&port=${port}&limit=500`);
+          return body.items.some(
+            (one: { destination: { workload?: string } }) => one.destination.workload !== undefined,
+          );
+        });
+        const flow = await postern.flow(
+          `event=connect&port=${port}`,
+          ({ destination }) => !looks.isLate || destination.workload !== undefined,
+        );
+        assert.is(flow.destination.workload ?? null, nameOf(looks.listens), 'who listens');
+      }
+      if (looks.connects !== undefined) {
+        const flow = await postern.flow(
+          `event=connect&port=${hubPort}`,
+          ({ destination }) => destination.ip === address(row, i),
+        );
+        assert.is(flow.source.workload ?? null, nameOf(looks.connects), 'who connects');
+      }
+      const named = looks.endpoint ?? looks.connects;
+      if (named != null && (looks.state !== undefined || looks.endpoint !== undefined)) {
+        const found = await endpointWith(nameOf(named)!, child.pid!);
+        if (looks.state !== undefined) assert.is(found.state, looks.state);
+      }
+    });
+
+const client = () => ({ cgroup: postern.makeCgroup('client') });
+const nameOf = (name: string | null): string | null => (name === null ? null : `rows/${name}`);
+const address = ({ number }: Row, i: number): string => `127.${number}.${i + 1}.1`;
+
+// biome-ignore lint/suspicious/noExplicitAny: an answer's body
+async function endpointWith(workload: string, pid: number): Promise<any> {
+  // biome-ignore lint/suspicious/noExplicitAny: an answer's body
+  let found: any;
+  await until(`an endpoint of ${workload} has process ${pid}`, async () => {
+    const { body } = await postern.agent('/v1/endpoints?limit=500');
+    found = body.items.find(
+      (one: { workload: string; processes: { pid: number }[] }) =>
+        one.workload === workload && one.processes.some((process) => process.pid === pid),
+    );
+    return found !== undefined;
+  });
+  return found;
+}
+
+async function launch(row: Row, i: number, looks: Looks): Promise<ChildProcess> {
+  const port = ports.get(`${row.number}.${i}`);
+  const does = looks.does
+    .split(' ')
+    .map((word) => {
+      if (word === 'connect') return `connect:${address(row, i)}`;
+      if (word === 'listen') return `listen:${port}`;
+      return word.startsWith('exec:/') ? `exec:${folder}${word.slice('exec:'.length)}` : word;
+    })
+    .join(' ');
+  const args = (looks.args ?? []).map((arg) => (looks.exe === 'perl' ? arg.replace(/^\//, `${folder}/`) : arg));
+  const own = Object.fromEntries((looks.env ?? []).map((variable) => variable.split('=')));
+  const env = { ...own, STANDIN: does, STANDIN_PORT: String(hubPort), STANDIN_IP: address(row, i) };
+  const exe = looks.exe === 'perl' ? '/usr/bin/perl' : join(folder, looks.exe);
+  const words = [exe, ...args];
+  if (looks.uid !== undefined) words.unshift('setpriv', `--reuid=${looks.uid}`, '--clear-groups', '--');
+  const enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
+  const cgroup = postern.makeCgroup(looks.cgroup);
+  const child = spawn('sh', ['-c', enter, cgroup, ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  running.push(child);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => {
+      said += text;
+    });
+  await until(`${looks.what} is ready`, () => {
+    if (child.exitCode !== null) throw new Error(`${looks.what} ended:\n${said}`);
+    return said.includes('READY');
+  });
+  return child;
+}
+
+/** Files that the process executes. */
+function placed({ exe, args = [], does }: Looks): string[] {
+  const executed = [...does.matchAll(/exec:(\/[^ ,]+)/g)].map(([, path]) => path!);
+  return exe === 'perl' ? [args[0]!] : [exe, ...executed];
+}
+
+function place(path: string): void {
+  const file = join(folder, path);
+  mkdirSync(dirname(file), { recursive: true });
+  if (path.endsWith('.pl')) writeFileSync(file, SCRIPT, { mode: 0o755 });
+  else if (!existsSync(file)) copyFileSync(join(folder, 'stand-in'), file);
+}
+
+/** Paths below the folder, cgroups below the instance's, ports as they are. */
+function inFolder(match: unknown, { number }: Row): unknown {
+  const text = JSON.stringify(match)
+    .replaceAll(/"(exe|script)":"\//g, `"$1":"${folder}/`)
+    .replaceAll('{cgroup}', `/${postern.cgroupPath}`)
+    .replaceAll('{port}', String(ports.get(`${number}.0`)));
+  return JSON.parse(text);
+}
+
+test.run();
