@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Instance, startInstance } from '../e2e/instance.ts';
-import { run, serve } from '../e2e/run-in.ts';
-import { freePort, told, until } from '../e2e/wait.ts';
+import { type Instance, startInstance } from '../instance.ts';
+import { run, serve } from '../run-in.ts';
+import { freePort, told, until } from '../wait.ts';
 import type { Looks, Row } from './row.ts';
 import { HOSTS } from './rows-hosts.ts';
 import { SERVICES } from './rows-services.ts';
@@ -50,7 +50,7 @@ test.before(
     process.env['POSTERN_GATEWAYS'] = `jobs:${folder}/usr/local/bin/monit`;
     postern = await startInstance();
     hubPort = await freePort();
-    hub = await serve([process.execPath, join(import.meta.dirname, '../e2e/echo.mjs'), `tcp:${hubPort}`], /ready/, {
+    hub = await serve([process.execPath, join(import.meta.dirname, '../echo.mjs'), `tcp:${hubPort}`], /ready/, {
       cgroup: postern.makeCgroup('hub'),
     });
     for (const row of ROWS)
@@ -76,7 +76,7 @@ test('every row of the table is here, once', () => {
     Array.from({ length: 25 }, (_, i) => i + 1),
   );
   for (const { also = [], number } of ROWS)
-    for (const path of also) assert.ok(existsSync(join(import.meta.dirname, '../..', path)), `${number}: ${path}`);
+    for (const path of also) assert.ok(existsSync(join(import.meta.dirname, '../../..', path)), `${number}: ${path}`);
 });
 
 for (const row of ROWS)
