@@ -154,6 +154,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...{ talkers, recent, surroundings },
     drift,
     derived,
+    containerOf: (cgroup) => containers.of(cgroup),
     degraded: () => [...problems.values()],
   });
   const reporter = new Reporter(client, options.hostName, reports, log);

@@ -19,7 +19,7 @@ export function suggestMatch(service: Service, all: readonly Service[]): Suggest
   const draft =
     main.pid === 1
       ? heldBySystemd(service)
-      : unit?.kind === 'container'
+      : service.container !== undefined || unit?.kind === 'container'
         ? byContainer(service)
         : byProcess(service, all);
   const notes = [...draft.notes];
@@ -58,7 +58,14 @@ function heldBySystemd({ sockets }: Service): Draft {
   };
 }
 
-function byContainer({ main, unit }: Service): Draft {
+function byContainer({ main, unit, container }: Service): Draft {
+  if (container !== undefined)
+    return {
+      match: { container: { name: escapeGlob(container.name) } },
+      name: container.name,
+      confidence: 1,
+      notes: ['a container, known by its name when its runtime says that it has started'],
+    };
   return {
     match: { cgroup: unit!.path },
     name: `${baseName(main)}-${/[0-9a-f]{6}/.exec(unit!.name)?.[0] ?? 'container'}`,

@@ -4,6 +4,7 @@ import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { HostReport } from '../api/host.ts';
 import type { WorkloadFile } from '../api/host-workload.ts';
+import type { Container } from '../core/match-place.ts';
 import type { RegisteredWorkload } from '../core/match-program.ts';
 import { readCounters } from '../datapath/counters.ts';
 import { SOCKET_PROGRAMS, TRACING_PROGRAMS } from '../datapath/hooks.ts';
@@ -60,6 +61,7 @@ export interface ReportSources {
   readonly files: () => WorkloadFile[];
   readonly drift: DriftWatch;
   readonly derived: DerivedLabels;
+  readonly containerOf: (cgroup: string) => Container | undefined;
   readonly talkers: Talkers;
   readonly recent: RecentCounts;
   readonly surroundings: Surroundings;
@@ -139,7 +141,7 @@ export class HostReports {
   }
 
   #look(): { endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] } {
-    const { options, labels, enforcement, users, drift, derived } = this.#sources;
+    const { options, labels, enforcement, users, drift, derived, containerOf } = this.#sources;
     const state = enforcement.applied;
     const processes = scanProcesses(users);
     const { sockets } = scanListening(processes);
@@ -166,6 +168,7 @@ export class HostReports {
       sockets,
       isClaimed: (pid) => claimed.has(pid) || pid === process.pid,
       ephemeralPorts: ephemeralPorts(),
+      containerOf,
       host: options.hostName,
       taken: new Set(state.workloads.keys()),
       baseUrl: options.baseUrl,

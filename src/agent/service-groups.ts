@@ -11,6 +11,8 @@ export interface Service {
   readonly members: readonly HostProcess[];
   readonly sockets: readonly OwnedSocket[];
   readonly unit: ReturnType<typeof unitOf>;
+  /** As its runtime calls it. */
+  readonly container?: { readonly name: string };
 }
 
 export interface ServiceInput {
@@ -20,6 +22,8 @@ export interface ServiceInput {
   readonly isClaimed: (pid: number) => boolean;
   /** UDP ports in here were chosen by the kernel for a client (ip_local_port_range). */
   readonly ephemeralPorts?: readonly [from: number, to: number];
+  /** The container in which a cgroup is. */
+  readonly containerOf?: (cgroup: string) => { readonly name: string } | undefined;
 }
 
 export function findServices({
@@ -27,6 +31,7 @@ export function findServices({
   sockets,
   isClaimed,
   ephemeralPorts = [32768, 60999],
+  containerOf = () => undefined,
 }: ServiceInput): Service[] {
   const byPid = new Map(processes.map((process) => [process.pid, process]));
   const groups: { pids: Set<number>; sockets: OwnedSocket[] }[] = [];
@@ -50,7 +55,10 @@ export function findServices({
       group.sockets,
     ),
   );
-  return mergeByUnit(services);
+  return mergeByUnit(services).map((service) => {
+    const container = containerOf(service.main.cgroup);
+    return container === undefined ? service : { ...service, container: { name: container.name } };
+  });
 }
 
 function toService(members: readonly HostProcess[], sockets: readonly OwnedSocket[]): Service {

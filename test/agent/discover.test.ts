@@ -19,7 +19,10 @@ const test = suite('discover');
 type Look = Partial<Omit<HostProcess, 'args'>> & { args?: string; ports?: number[]; udp?: number[]; shares?: number };
 
 /** Pids are 100, 101 …; `shares` = also holds the sockets of that one. */
-function look(table: Look[], more: { taken?: string[]; claimed?: number[] } = {}): DiscoveredService[] {
+function look(
+  table: Look[],
+  more: { taken?: string[]; claimed?: number[]; containers?: Record<string, string> } = {},
+): DiscoveredService[] {
   const processes = table.map(
     ({ args, ports: _, udp: __, shares: ___, ...rest }, i): HostProcess => ({
       pid: 100 + i,
@@ -57,6 +60,10 @@ function look(table: Look[], more: { taken?: string[]; claimed?: number[] } = {}
     isClaimed: (pid) => (more.claimed ?? []).includes(pid),
     taken: new Set(more.taken),
     baseUrl: 'http://127.0.0.1:7460',
+    containerOf: (cgroup) => {
+      const name = more.containers?.[cgroup];
+      return name === undefined ? undefined : { name };
+    },
   });
 }
 
@@ -173,6 +180,13 @@ test('what shares its listener with another program is less sure', () => {
   ]);
   assert.equal([found.length, found[0]?.confidence], [1, 0.4]);
   assert.match(found[0]?.note ?? '', /shares its listener with \/u01\/bin\/oracle/);
+});
+
+test('a container whose runtime answers is named as that calls it', () => {
+  const cgroup = '/machine.slice/libpod-77.scope/container';
+  const [found] = look([{ exe: '/usr/sbin/nginx', cgroup, ports: [80] }], { containers: { [cgroup]: 'web-1' } });
+  assert.equal(found!.suggested.match, [{ container: { name: 'web-1' } }]);
+  assert.equal([found!.suggested.name, found!.confidence, found!.grade], ['web-1', 1, 'late']);
 });
 
 test('a container is named by its cgroup, and the note says that this does not last', () => {
