@@ -151,4 +151,15 @@ test('a copy inside of a chroot is the path outside, also when it is a hard link
   assert.is(await who(host), undefined, 'the same path inside is another one');
 });
 
+test('in the mount namespace of a service the path is the same; on a root of its own, as a container has, it is nobody', async () => {
+  const path = lab.place(join(lab.folder, 'private/app'));
+  const folder = join(lab.folder, 'rootfs');
+  mkdirSync(folder);
+  assert.is(await isKnown(path, '/usr/bin/unshare', ['unshare', '--mount', path]), true);
+  const pivot = `mount -t tmpfs rootfs "$1" && mkdir -p "$1$(dirname "$0")" "$1/old" && cp "$0" "$1$0" && cd "$1" && pivot_root . old &&
+    exec "$0"`;
+  const apart = ['unshare', '--mount', 'sh', '-c', pivot, path, folder];
+  assert.is(await isKnown(path, '/usr/bin/unshare', apart), false);
+});
+
 test.run();
