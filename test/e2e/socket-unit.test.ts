@@ -24,7 +24,7 @@ test.before(
 );
 test.after(async () => {
   for (const child of running) child.kill('SIGKILL');
-  rmSync(unit, { force: true });
+  if (unit !== undefined) rmSync(unit, { force: true });
   await postern?.destroy();
 });
 
