@@ -1,36 +1,24 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { DEFAULT_GATEWAYS, EXECUTORS, FAILSAFE_EXECUTABLES, type Gateways } from '../core/gateways.ts';
 import { globMatches, toGlob } from '../core/glob.ts';
-import { RESERVED } from '../core/identity.ts';
-import type { ListeningSocket } from '../core/match-clause.ts';
-import { type Decision, decideProcess } from '../core/match-decide.ts';
+import type { Decision } from '../core/match-decide.ts';
 import { type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
 import { decideTree, type TreeDecision } from '../core/match-tree.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { MatchApplier } from '../datapath/match-applier.ts';
-import { type ExecEvent, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import { LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import { cgroupLabels } from './cgroup-labels.ts';
 import type { CgroupTree } from './cgroup-tree.ts';
 import type { LabelledProcess } from './endpoint.ts';
+import { LateProcesses } from './late-processes.ts';
 import type { HostLook } from './look-slowly.ts';
 import { type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
-import { type HostProcess, readProcess, scanProcesses, toFacts } from './process-scan.ts';
-import {
-  type ClauseOf,
-  inheritedNow,
-  isHomeless,
-  isWithin,
-  type Remembering,
-  remembered,
-  toTreeProcess,
-} from './remembered.ts';
+import { type HostProcess, readProcess, scanProcesses } from './process-scan.ts';
+import { type ClauseOf, isWithin, type Remembering, toTreeProcess } from './remembered.ts';
 import { type Pin, RunPins } from './run-pin.ts';
 import type { UserNames } from './user-names.ts';
 
 const CGROUP_PENDING = 4;
-const SETTLED_KEPT = 1_000;
-const NO_LABEL = { identity: 0, rank: 0, clause: 0, origin: LabelOrigin.ORIGIN_NONE, late: 0 };
 const EMPTY: MatchProgram = { clauses: [], late: [], waiting: [] };
 const ORIGIN_NAMES: Readonly<Record<number, LabelledProcess['origin']>> = {
   [LabelOrigin.ORIGIN_EXEC]: 'exec',
@@ -57,8 +45,8 @@ export class Labels {
   readonly #entries: EntryContext;
   /** `postern run` and `adopt`: ahead of every clause. */
   readonly pins: RunPins;
-  /** What pending processes became, for the children that they made meanwhile: the parent may have ended. */
-  readonly #settled = new Map<number, Proc>();
+  /** Of which the kernel could not tell who they are. */
+  readonly late: LateProcesses;
   #program: MatchProgram = EMPTY;
   #needsEnv = false;
 
@@ -83,6 +71,15 @@ export class Labels {
       cgroupId: (path) => tree.id(path),
     };
     this.pins = new RunPins(kernel, tree);
+    this.late = new LateProcesses({
+      kernel,
+      entries: this.#entries,
+      remembering: () => this.#remembering(this.#clauseOf),
+      read: (pid) => {
+        const process = this.#read(pid);
+        return process !== undefined && this.#inScope(process) ? process : undefined;
+      },
+    });
   }
 
   get program(): MatchProgram {
@@ -97,7 +94,7 @@ export class Labels {
       executors: EXECUTORS,
     });
     this.#program = program;
-    this.#settled.clear();
+    this.late.forget();
     this.#needsEnv = needsEnv(program);
   }
 
@@ -150,72 +147,10 @@ export class Labels {
     this.#kernel.maps.proc.set(pid, { ...unlabelled(), flags: ProcFlag.PROC_SELF });
   }
 
-  /**
-   * Decides a process in user space: who is pending, or listens now. True if its sockets have another name. A child that
-   * was forked while its parent (`forkedFrom`) was pending inherits what its parent has become.
-   */
-  settle(
-    pid: number,
-    {
-      listening = [],
-      forkedFrom,
-      anew = false,
-    }: { listening?: readonly ListeningSocket[]; forkedFrom?: number | undefined; anew?: boolean } = {},
-  ): boolean {
-    const process = this.#read(pid);
-    if (process === undefined || !this.#inScope(process)) return false;
-    const held = this.#kernel.maps.proc.get(pid);
-    if (held !== undefined && isSettled(held)) return false;
-    const isPending = held !== undefined && (held.flags & ProcFlag.PROC_PENDING) !== 0;
-    const old = held && (held.identity === RESERVED.init || anew) ? { ...held, ...NO_LABEL } : held;
-    const by = this.#remembering(this.#clauseOf);
-    const seen = remembered(process, old, by);
-    const parent = forkedFrom === undefined || isLabelled(old) ? undefined : this.#settled.get(forkedFrom);
-    const from = old?.origin === LabelOrigin.ORIGIN_INHERITED || isHomeless(old, seen) ? old : parent;
-    const inherited = from && inheritedNow(pid, from, by);
-    const facts = { ...toFacts(process), ...seen, listening, ...(inherited === undefined ? {} : { inherited }) };
-    const own = decideProcess(this.#program, facts);
-    // A child that did nothing but fork shows the program and arguments of its parent.
-    const isFork =
-      own.origin === 'exec' && parent !== undefined && isSameClaim(own.clause, this.#clauseOf(pid, parent));
-    const decision: Decision = isFork ? { ...own, origin: 'inherited' } : own;
-    const gainedBy = decision.origin === 'inherited' ? (from?.gained_by ?? pid) : pid;
-    const isSame = old !== undefined && isSameClaim(decision.clause, this.#clauseOf(pid, old));
-    if (!isPending && (isSame || (decision.clause?.identity ?? 0) === (old?.identity ?? 0))) return false;
-    const refuses = decision.clause === undefined && seen.refuses !== undefined ? { refuses: seen.refuses } : {};
-    const wanted = isSame
-      ? { ...old, flags: old.flags & ~ProcFlag.PROC_PENDING }
-      : toProcEntry(process, { ...decision, ...refuses }, gainedBy, old, this.#entries);
-    if (!this.#put(process, wanted && { ...wanted, late: isSame ? wanted.late : 1 })) return false;
-    this.#remember(pid, wanted);
-    if ((held?.identity ?? 0) === (wanted?.identity ?? 0) || !hasSockets(pid)) return false;
-    this.#kernel.iterateProcess('backfill', pid);
-    return true;
-  }
-
-  /** A pending process that execs again while it is being decided: what the kernel found at the later exec counts. */
-  restore({ tgid, identity }: ExecEvent): boolean {
-    const held = this.#kernel.maps.proc.get(tgid);
-    return (held?.identity ?? 0) !== identity && this.settle(tgid, { anew: true });
-  }
-
-  /** Processes that wait to be decided. */
-  pending(): number[] {
-    const { proc } = this.#kernel.maps;
-    return [...proc.entriesBatch()].flatMap(([pid, { flags }]) => (flags & ProcFlag.PROC_PENDING ? [pid] : []));
-  }
-
   /** A cgroup has come that a late clause may name. */
   settleCgroup(id: number): void {
     const held = this.#kernel.maps.cgroup_label.get(id);
     if (held !== undefined && (held.flags & CGROUP_PENDING) !== 0) this.#labelCgroups();
-  }
-
-  #remember(pid: number, entry: Proc | undefined): void {
-    this.#settled.delete(pid);
-    if (!isLabelled(entry)) return;
-    this.#settled.set(pid, entry);
-    if (this.#settled.size > SETTLED_KEPT) this.#settled.delete(this.#settled.keys().next().value!);
   }
 
   /** Processes that hold a label now. */
@@ -326,18 +261,12 @@ export class Labels {
   #write(process: HostProcess, decision: Decision, gainedBy: number, old: Proc | undefined): boolean {
     const wanted = toProcEntry(process, decision, gainedBy, old, this.#entries);
     if (wanted === undefined ? old === undefined : old !== undefined && sameEntry(old, wanted)) return false;
-    return this.#put(process, wanted);
-  }
-
-  /** Unless the process has become another program since it was read: then the kernel has decided. */
-  #put(process: HostProcess, wanted: Proc | undefined): boolean {
-    const { proc } = this.#kernel.maps;
+    // Between the scan and now the process may have become another program: then the kernel has decided.
     const now = this.#read(process.pid);
-    if (now === undefined || !isSameProgram(now, process)) return now !== undefined;
+    if (now === undefined || now.exe !== process.exe || now.cgroup !== process.cgroup) return now !== undefined;
+    const { proc } = this.#kernel.maps;
     if (wanted === undefined) proc.delete(process.pid);
     else proc.set(process.pid, wanted);
-    // It may have ended meanwhile, and nobody removes an entry that comes after the end.
-    if (!existsSync(`/proc/${process.pid}`)) proc.delete(process.pid);
     return true;
   }
 
@@ -358,30 +287,6 @@ export class Labels {
 /** The cgroup that bounds an agent, relative to the cgroup2 root; '' = the whole host. */
 export function scopeOf(cgroupMount: string, cgroupRoot: string): string {
   return relative(cgroupMount, join(cgroupRoot, '.'));
-}
-
-function isSameProgram(a: HostProcess, b: HostProcess): boolean {
-  return (
-    a.startTicks === b.startTicks && a.exe === b.exe && a.cgroup === b.cgroup && a.args.join('\0') === b.args.join('\0')
-  );
-}
-
-function isLabelled(entry: Proc | undefined): entry is Proc {
-  return entry !== undefined && entry.identity !== 0 && entry.identity !== RESERVED.init;
-}
-
-function isSameClaim(a: ProgramClause | undefined, b: ProgramClause | undefined): boolean {
-  return a !== undefined && b !== undefined && a.workload === b.workload && a.rank === b.rank;
-}
-
-/** Only a process that has sockets has any with an old name. */
-function hasSockets(pid: number): boolean {
-  try {
-    const folder = `/proc/${pid}/fd`;
-    return readdirSync(folder).some((fd) => readlinkSync(`${folder}/${fd}`).startsWith('socket:'));
-  } catch {
-    return true; // a descriptor was closed meanwhile, or the process ended
-  }
 }
 
 function toPinned(process: HostProcess, { workload, kind, pid, cgroupId }: Pin): LabelledProcess {

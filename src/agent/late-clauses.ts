@@ -27,7 +27,7 @@ export class LateClauses {
     if (event.forked === 0) this.#listening.delete(event.tgid);
     if ((event.flags & ProcFlag.PROC_PENDING) !== 0)
       this.#settle(event.tgid, event.forked === 0 ? undefined : event.ppid);
-    else if (this.#decided.has(event.tgid) && this.#labels.restore(event)) this.#revokeSoon();
+    else if (this.#decided.has(event.tgid) && this.#labels.late.restore(event)) this.#revokeSoon();
   }
 
   cgroup(event: CgroupEvent): void {
@@ -43,12 +43,12 @@ export class LateClauses {
       address: addressText(event.addr) || '::',
     });
     this.#listening.set(event.tgid, sockets);
-    if (this.#labels.settle(event.tgid, { listening: sockets })) this.#revokeSoon();
+    if (this.#labels.late.settle(event.tgid, { listening: sockets })) this.#revokeSoon();
   }
 
   /** Whose event was lost is found here. */
   look(): void {
-    for (const pid of this.#labels.pending()) this.#settle(pid);
+    for (const pid of this.#labels.late.pending()) this.#settle(pid);
     const old = Date.now() - REMEMBERED_MS;
     for (const [pid, until] of this.#decided) if (until < old) this.#decided.delete(pid);
   }
@@ -59,7 +59,7 @@ export class LateClauses {
   }
 
   #settle(pid: number, forkedFrom?: number): void {
-    const moved = this.#labels.settle(pid, { forkedFrom });
+    const moved = this.#labels.late.settle(pid, { forkedFrom });
     this.#decided.set(pid, Date.now() + 1);
     if (moved) this.#revokeSoon();
   }
