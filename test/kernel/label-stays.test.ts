@@ -1,8 +1,9 @@
-// @timeout 60
+// @timeout 120
 /** A label stays: whatever the process does, whatever is registered afterwards, whoever of the agents looks. */
-import { chownSync, rmdirSync } from 'node:fs';
+import { chownSync, rmdirSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { compileMatch } from '../../src/core/match-program.ts';
 import type { MatchClause } from '../../src/core/workload.ts';
 import { program, registered } from '../core/match-world.ts';
 import { told } from '../e2e/wait.ts';
@@ -112,6 +113,40 @@ test('whom somebody without a label takes out of a unit is not of it any more', 
   await start({ name: 'login', parent: 'service', how: 'place', program: 'b', cgroup: 'session-1.scope' });
   await everyLook('service', table, 'a/in');
   await everyLook('login', table, undefined);
+});
+
+test('a claim that any local user could make never takes a process from one that is not, whatever its priority', async () => {
+  const table = { 'a/unit': { systemdUnit: 'real.service' }, 'a/claim': { process: { exe: lab.path('b') } } };
+  const loud = (): void => {
+    const list = registered(table).map((one) => (one.name === 'claim' ? { ...one, priority: 1000 } : one));
+    lab.apply(compileMatch(list, { uids: new Map(), paths: new Map() }));
+  };
+  loud();
+  await start({ name: 'service', how: 'place', program: 'a', cgroup: 'real.service' });
+  await start({ name: 'claims', parent: 'service', how: 'start', program: 'b' });
+  await start({ name: 'placed', how: 'place', program: 'b', cgroup: 'real.service' });
+  await start({ name: 'free', how: 'place', program: 'b', cgroup: 'free' });
+  for (const look of [() => {}, loud, () => lab.restart()]) {
+    look();
+    for (const name of ['service', 'claims', 'placed']) assert.is(who(name, table), 'a/unit', name);
+    assert.is(who('free', table), 'a/claim');
+  }
+  // and the other way round: who is placed in a unit is its service, whatever it claimed
+  writeFileSync(`${lab.makeCgroup('real.service')}/cgroup.procs`, String(lab.pid('free')));
+  await lab.tell('free', 'bind');
+  assert.is(who('free', table), 'a/unit');
+});
+
+test('by executing another program no process gets out of its label', async () => {
+  const table = {
+    'a/exec': { process: { exe: lab.path('a'), user: '0' } },
+    'a/user': { process: { user: '0', args: ['-x'] } },
+  };
+  register(table);
+  await start({ name: 'parent', how: 'place', program: 'a', cgroup: 'free' });
+  await start({ name: 'child', parent: 'parent', how: 'start', program: 'b' });
+  await start({ name: 'grandchild', parent: 'child', how: 'start', program: 'b', uid: NOBODY });
+  for (const name of ['parent', 'child', 'grandchild']) await everyLook(name, table, 'a/exec');
 });
 
 test('a registration that goes takes its label from all, and what they meet where they are counts', async () => {
