@@ -4,6 +4,7 @@
 #include "socket.bpf.c"
 #include "packet.bpf.c"
 #include "tcp.bpf.c"
+#include "guard.bpf.c"
 #include "iterate.bpf.c"
 #include "probe.bpf.c"
 

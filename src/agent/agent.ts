@@ -28,6 +28,7 @@ import { startLocalApi } from './local-api.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { Packages } from './packages.ts';
+import { PacketGuard } from './packet-guard.ts';
 import { preview } from './preview.ts';
 import { ProcessTable } from './process-table.ts';
 import { RecentCounts } from './recent-counts.ts';
@@ -71,6 +72,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const labels = new Labels(kernel, tree, users, scope, options.gateways);
   const netns = new NetworkNamespaces(kernel);
   const enforcement = new Enforcement(kernel, labels, netns, users, options);
+  const isEnforced = (identity: number): boolean => enforcement.enforced(identity).egress;
+  const guard = new PacketGuard(kernel, netns, options.cgroupMount, isEnforced, log);
   const problems = new Map<string, string>();
   const client = new ServerClient(options.server);
   const hostPath = `/v1/agent/hosts/${encodeURIComponent(options.hostName)}`;
@@ -183,6 +186,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     flow: (event) => tell(toFlow(event, names)),
     exec: (event) => {
       processes.exec(event);
+      guard.exec(event.tgid, event.identity);
       const { exe = '' } = processes.get(event.tgid)!;
       drift.exec(event, exe, processes.cgroupOf(event.tgid) ?? '', labels.workloadOfClause(event.clause));
       late.exec(event);
@@ -298,6 +302,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     try {
       late.look();
       netns.refresh();
+      guard.look();
       enforcement.refreshListening();
       files.look();
       if (++looks % MATCH_LOOKS === 0) enforcement.refreshMatches();

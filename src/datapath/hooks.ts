@@ -23,6 +23,7 @@ export const SOCKET_PROGRAMS = [
   'on_sendmsg6',
   'on_ingress',
   'on_egress',
+  'on_device',
 ] as const;
 
 /** Verdicts go before labels, so that nothing is judged without its label on the way out. */

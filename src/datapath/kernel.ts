@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { BpfLink, BpfMap, BpfObject, features, isBpffs, mountBpffs, objGet } from 'libbpf-ts';
+import { BpfLink, BpfMap, BpfObject, type BpfProgram, features, isBpffs, mountBpffs, objGet } from 'libbpf-ts';
 import { DETACH_ORDER, SOCKET_PROGRAMS, TRACING_PROGRAMS } from './hooks.ts';
 import { type DatapathMaps, mapCodecs } from './maps.ts';
 
@@ -27,6 +27,7 @@ export class Kernel {
   readonly programs: BpfObject;
   readonly #options: KernelOptions;
   readonly #iterators = new Map<string, BpfLink>();
+  readonly #kept = new Set<string>();
   /** Maps were there before: an earlier run enforces. */
   readonly resumed: boolean;
 
@@ -81,6 +82,26 @@ export class Kernel {
       link.pin(pin);
       link.close();
     }
+  }
+
+  /**
+   * A hook at one more place, pinned as `links/<name>` like the others; from an earlier run it is taken over. `attach`
+   * makes the link of `program` where there is none.
+   */
+  keep(name: string, program: string, attach: (program: BpfProgram) => BpfLink): void {
+    const pin = this.#linkPin(name);
+    if (this.#kept.has(name) && existsSync(pin)) return;
+    this.#kept.add(name);
+    const link = existsSync(pin) ? BpfLink.openPinned(pin) : attach(this.programs.program(program));
+    if (existsSync(pin)) link.update(this.programs.program(program));
+    else link.pin(pin);
+    link.close();
+  }
+
+  /** Removes what `keep` made. */
+  drop(name: string): void {
+    unlinkSync(this.#linkPin(name));
+    this.#kept.delete(name);
   }
 
   /** Only processes below this cgroup are named; undefined = all. */

@@ -26,6 +26,7 @@ export { inNetns } from './net/netns.ts';
 export { BpfError, BpfVerifierError, errnoName } from './sys/error.ts';
 export type { LinkInfo, MapInfo, ProgramInfo } from './sys/info.ts';
 export { objGet, objPin } from './sys/info.ts';
+export { interfaceIndex } from './sys/interface.ts';
 export type { MapType, UpdateFlag } from './sys/map.ts';
 export { MAP_FLAGS, MAP_TYPES } from './sys/map.ts';
 export type { TestRunOptions, TestRunResult } from './sys/test-run.ts';

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * guard.bpf.c: ways to the wire that pass by every hook for sockets, closed for identities whose egress is enforced.
+ *   on_device      no tun or tap device: what comes out of one is forwarded, no socket has sent it
+ *   guard_egress   (tcx, at interfaces of namespaces with a workload that holds CAP_NET_RAW) no frame of a packet socket
+ *   on_setsockopt  (at the cgroups of such workloads: it costs every setsockopt() there) nothing that gets around the one
+ *                  above: PACKET_QDISC_BYPASS, AF_XDP
+ */
+#include "label.h"
+
+#define CHAR_DEVICE 2
+#define MISC_MAJOR 10
+#define TUN_MINOR 200
+#define VHOST_NET_MINOR 238
+#define SOL_PACKET 263
+#define SOL_XDP 283
+#define PAGE 4096
+
+static __always_inline bool egress_enforced(__u32 identity)
+{
+	return identity && (ident_cfg_read(identity).flags & IDENT_EGRESS);
+}
+
+SEC("cgroup/dev")
+int on_device(struct bpf_cgroup_dev_ctx *ctx)
+{
+	if ((ctx->access_type & 0xffff) != CHAR_DEVICE || ctx->major != MISC_MAJOR ||
+	    (ctx->minor != TUN_MINOR && ctx->minor != VHOST_NET_MINOR))
+		return 1;
+	return !egress_enforced(current_label().identity);
+}
+
+SEC("cgroup/setsockopt")
+int on_setsockopt(struct bpf_sockopt *ctx)
+{
+	if (ctx->level == SOL_PACKET || ctx->level == SOL_XDP)
+		return !egress_enforced(current_label().identity);
+	if (ctx->optlen > PAGE)
+		ctx->optlen = 0; /* longer than the kernel shows: it keeps the caller's */
+	return 1;
+}
+
+/* A packet socket sends in the context of its caller. */
+SEC("tc")
+int guard_egress(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct task_struct *task;
+	struct proc *p;
+	__u32 tgid;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->family == AF_INET || sk->family == AF_INET6)
+		return 0;
+	task = bpf_get_current_task_btf();
+	tgid = task->tgid;
+	p = bpf_map_lookup_elem(&proc, &tgid);
+	return egress_enforced(p ? p->identity : 0) || egress_enforced(cgroup_identity(bpf_skb_cgroup_id(skb))) ? 2 : 0;
+}

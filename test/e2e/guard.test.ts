@@ -1,0 +1,61 @@
+/** Packet sockets: guarded at once where an enforced workload may open them, and nowhere else. */
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Instance, startInstance } from './instance.ts';
+import { createNetns, type Netns } from './netns.ts';
+import { cnp } from './policies.ts';
+import { serve } from './run-in.ts';
+import { told, until } from './wait.ts';
+
+const test = suite('packet guard');
+const NOBODY = 65534;
+let postern: Instance;
+let netns: Netns;
+
+test.before(
+  told(async () => {
+    postern = await startInstance();
+    netns = createNetns(`pt-${postern.name}-g`);
+  }),
+);
+
+test.after(async () => {
+  await postern?.destroy();
+  netns?.delete();
+});
+
+test('where an enforced workload holds CAP_NET_RAW its interfaces and its cgroup are guarded, of another nothing is', async () => {
+  for (const name of ['plain', 'raw'])
+    await postern.workload(`shop/${name}`, {
+      labels: { app: name },
+      match: { cgroup: `${postern.cgroupPath}/${name}` },
+    });
+  await postern.apply(...['plain', 'raw'].map((name) => cnp(name, { egress: [{}] })));
+  const sleeper = (name: string, uid?: number) =>
+    serve(['sh', '-c', 'echo ready; exec sleep 1000'], /ready/, {
+      cgroup: postern.makeCgroup(name),
+      netns: netns.path,
+      ...(uid === undefined ? {} : { uid }),
+    });
+  const plain = await sleeper('plain', NOBODY);
+  const raw = await sleeper('raw');
+  const inode = readlinkSync(`/proc/${raw.pid}/ns/net`).replace(/\D/g, '');
+  const cgroupOf = (name: string) => statSync(join(postern.cgroupDir, name)).ino;
+  const pins = () => readdirSync(join(postern.pinDir, 'links'));
+  await until('the cgroup is guarded', () => pins().includes(`on_setsockopt_${cgroupOf('raw')}`));
+  await until('the interfaces are guarded', () => pins().some((pin) => pin.startsWith(`guard_egress_${inode}_`)));
+  assert.not.ok(pins().includes(`on_setsockopt_${cgroupOf('plain')}`));
+  netns.ip('link add pt9 type veth peer name pt8');
+  await until('new interfaces are guarded too', () => pins().filter((pin) => pin.includes(`_${inode}_`)).length === 3);
+  netns.ip('link del pt9');
+  await until('what is gone leaves nothing', () => pins().filter((pin) => pin.includes(`_${inode}_`)).length === 1);
+  for (const child of [plain, raw]) {
+    const closed = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGKILL');
+    await closed;
+  }
+});
+
+test.run();
