@@ -16,11 +16,12 @@ import { toEndpoints } from './endpoint.ts';
 import type { Enforcement } from './enforcement.ts';
 import { reservedOrWire } from './identity-labels.ts';
 import type { Labels } from './labels.ts';
-import { ephemeralPorts, scanListening } from './listening.ts';
+import { ephemeralPorts, listeningScan } from './listening.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
-import { scanProcesses } from './process-scan.ts';
+import { processScan } from './process-scan.ts';
 import type { RecentCounts } from './recent-counts.ts';
+import { runCalmly, type Steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Talkers } from './talkers.ts';
 import type { UserNames } from './user-names.ts';
@@ -83,10 +84,10 @@ export class HostReports {
     });
   }
 
-  report(): HostReport {
+  async report(): Promise<HostReport> {
     const { options, kernel, enforcement, netns } = this.#sources;
+    const looked = await runCalmly(this.#look());
     const degraded = [...this.#sources.degraded()];
-    const looked = this.#look();
     return {
       state: degraded.length > 0 ? 'degraded' : enforcement.applied.uid === '' ? 'new' : 'ready',
       appliedRevision: enforcement.applied.revision,
@@ -140,12 +141,12 @@ export class HostReports {
     return this.#counted.maps;
   }
 
-  #look(): { endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] } {
+  *#look(): Steps<{ endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] }> {
     const { options, labels, enforcement, users, drift, derived, containerOf } = this.#sources;
     const state = enforcement.applied;
-    const processes = scanProcesses(users);
-    const { sockets } = scanListening(processes);
-    const labelled = labels.labelled();
+    const processes = yield* processScan(users);
+    const { sockets } = yield* listeningScan(processes);
+    const labelled = yield* labels.labelled();
     const claimed = new Set(labelled.map(({ process: { pid } }) => pid));
     const endpoints = toEndpoints(labelled, {
       host: options.hostName,
@@ -163,6 +164,7 @@ export class HostReports {
         };
       },
     });
+    yield;
     const found = discover({
       processes,
       sockets,
@@ -175,11 +177,13 @@ export class HostReports {
       talkers: this.#sources.talkers.list(),
       talksTo: (process) => this.#sources.talkers.talksTo(process),
     });
+    yield;
     const drifts = drift.find({
       ...{ host: options.hostName, program: labels.program },
       workloads: state.workloads as ReadonlyMap<string, RegisteredWorkload>,
       ...{ processes, sockets, labelled, endpoints },
     });
+    yield;
     return { endpoints, discover: found, drifts };
   }
 }

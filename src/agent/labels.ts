@@ -16,6 +16,7 @@ import { type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from
 import { type HostProcess, readProcess, scanProcesses } from './process-scan.ts';
 import { type ClauseOf, isWithin, type Remembering, toTreeProcess } from './remembered.ts';
 import { type Pin, RunPins } from './run-pin.ts';
+import type { Steps } from './steps.ts';
 import type { UserNames } from './user-names.ts';
 
 const CGROUP_PENDING = 4;
@@ -154,10 +155,11 @@ export class Labels {
   }
 
   /** Processes that hold a label now. */
-  labelled(): LabelledProcess[] {
+  *labelled(): Steps<LabelledProcess[]> {
     const found: LabelledProcess[] = [];
     for (const [pid, entry] of this.#kernel.maps.proc.entriesBatch()) {
       if (entry.identity === 0) continue;
+      yield;
       const pin = this.pins.of(entry);
       const pinned = pin && this.#read(pid);
       if (pin !== undefined && pinned !== undefined) found.push(toPinned(pinned, pin));

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { runAtOnce, type Steps } from './steps.ts';
 
 /** Sockets that wait for somebody: TCP in LISTEN, UDP bound and not connected; with the processes that hold them. */
 export interface OwnedSocket {
@@ -22,11 +23,15 @@ export interface ListeningScan {
  * @param processes whose namespaces and descriptors are looked at
  * @param maxDescriptors of all processes together; each costs one readlink (about 2 us)
  */
-export function scanListening(
+export function scanListening(...words: Parameters<typeof listeningScan>): ListeningScan {
+  return runAtOnce(listeningScan(...words));
+}
+
+export function* listeningScan(
   processes: readonly { readonly pid: number; readonly netns: number }[],
   maxDescriptors = 100_000,
   procPath = '/proc',
-): ListeningScan {
+): Steps<ListeningScan> {
   const found = new Map<number, Omit<OwnedSocket, 'pids'>>();
   const seen = new Set<number>();
   for (const { pid, netns } of processes) {
@@ -35,12 +40,14 @@ export function scanListening(
     if (sockets === undefined) continue;
     seen.add(netns);
     for (const socket of sockets) found.set(socket.inode, socket);
+    yield;
   }
   const owners = new Map<number, number[]>();
   let left = maxDescriptors;
   for (const { pid } of processes) {
     if (found.size === 0 || left <= 0) break;
     left = ownersOf(pid, found, owners, left, procPath);
+    yield;
   }
   return { sockets: toOwned(found, owners), isCut: left <= 0 };
 }

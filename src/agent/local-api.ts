@@ -75,19 +75,19 @@ async function answer(request: IncomingMessage, response: ServerResponse, source
     );
   if (url.pathname === '/healthz') return sendJson(response, { status: 'ok' });
   if (!isTrusted(caller)) throw new LocalProblem(403, `uid ${caller.uid} may not read this: root may`, 'sudo');
-  answerRead(request, response, url, sources);
+  await answerRead(request, response, url, sources);
 }
 
-function answerRead(
+async function answerRead(
   request: IncomingMessage,
   response: ServerResponse,
   url: URL,
   { reports, enforcement, flows, runs, gateways }: LocalApiSources,
-): void {
+): Promise<void> {
   const state = enforcement.applied;
   switch (url.pathname) {
     case '/v1/status': {
-      const { endpoints, discover, drifts = [], waiting = [], ...status } = reports.report();
+      const { endpoints, discover, drifts = [], waiting = [], ...status } = await reports.report();
       return sendJson(response, {
         ...status,
         endpoints: endpoints.length,
@@ -98,9 +98,9 @@ function answerRead(
       });
     }
     case '/v1/endpoints':
-      return sendJson(response, { items: reports.report().endpoints });
+      return sendJson(response, { items: (await reports.report()).endpoints });
     case '/v1/discover':
-      return sendJson(response, { items: reports.report().discover });
+      return sendJson(response, { items: (await reports.report()).discover });
     case '/v1/identities':
       return sendJson(response, { items: [...state.identities.values()] });
     case '/v1/policy':

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { scriptFileOf } from '../core/interpreter.ts';
+import { runAtOnce, type Steps } from './steps.ts';
 import type { UserNames } from './user-names.ts';
 
 /** What runs on this host, read from /proc. Kernel threads and zombies are no processes here. */
@@ -36,11 +37,16 @@ export interface HostProcess {
 }
 
 export function scanProcesses(users: UserNames, procPath = '/proc', withEnv = false): HostProcess[] {
+  return runAtOnce(processScan(users, procPath, withEnv));
+}
+
+export function* processScan(users: UserNames, procPath = '/proc', withEnv = false): Steps<HostProcess[]> {
   const processes: HostProcess[] = [];
   for (const entry of readdirSync(procPath)) {
     if (!/^\d+$/.test(entry)) continue;
     const process = readProcess(Number(entry), users, procPath, withEnv);
     if (process !== undefined) processes.push(process);
+    yield;
   }
   return processes;
 }

@@ -3,8 +3,8 @@ import type { ServerClient } from './server-client.ts';
 
 /** A change is told after this; more changes meanwhile go in the same report. */
 const SOON_MS = 150;
-/** A report reads /proc: it may take this part of the agent's time, so that policy does not wait behind it. */
-const SHARE = 20;
+/** A report reads /proc: it may take this part of the agent's time. */
+const SHARE = 10;
 /** So often at least, so that the control plane knows that the agent lives. */
 const EVERY_MS = 10_000;
 
@@ -20,7 +20,8 @@ export class Reporter {
   #again = false;
   #stopped = false;
   #failed = false;
-  #tookMs = 0;
+  /** When the next report may begin, performance.now(). */
+  #rested = 0;
 
   constructor(client: ServerClient, host: string, reports: HostReports, log: (message: string) => void) {
     this.#client = client;
@@ -31,7 +32,7 @@ export class Reporter {
 
   soon(): void {
     if (this.#sending) this.#again = true;
-    else this.#schedule(SOON_MS);
+    else this.#schedule(Math.max(SOON_MS, Math.min(this.#rested - performance.now(), EVERY_MS)));
   }
 
   stop(): void {
@@ -52,20 +53,22 @@ export class Reporter {
     this.#sending = true;
     this.#again = false;
     try {
-      await this.#client.send('PUT', this.#path, 'application/json', this.#look());
+      await this.#client.send('PUT', this.#path, 'application/json', await this.#look());
       this.#failed = false;
     } catch (error) {
       if (!this.#failed) this.#log(`report: ${(error as Error).message}`);
       this.#failed = true;
     }
     this.#sending = false;
-    this.#schedule(this.#again ? Math.min(Math.max(SOON_MS, this.#tookMs * SHARE), EVERY_MS) : EVERY_MS);
+    this.#schedule(EVERY_MS);
+    if (this.#again) this.soon();
   }
 
-  #look(): string {
+  async #look(): Promise<string> {
     const start = performance.now();
-    const text = JSON.stringify(this.#reports.report());
-    this.#tookMs = performance.now() - start;
+    const text = JSON.stringify(await this.#reports.report());
+    const end = performance.now();
+    this.#rested = end + (end - start) * SHARE;
     return text;
   }
 }

@@ -26,6 +26,8 @@ export interface Question {
   users: number;
 }
 
+type IdentitySource = Pick<World, 'identities' | 'cidrs' | 'namespaces'>;
+
 export class IdentityIndex {
   readonly #members = new Map<number, Member>();
   /** `key=value`, whatever the source → ids. */
@@ -33,6 +35,8 @@ export class IdentityIndex {
   readonly #byPortName = new Map<string, Set<number>>();
   readonly #questions = new Map<string, Question>();
   #places: readonly { readonly key: string; readonly member: Member }[] | undefined;
+  /** What the members are of. */
+  #taken: IdentitySource | undefined;
 
   get(id: number): Member | undefined {
     return this.#members.get(id);
@@ -45,6 +49,9 @@ export class IdentityIndex {
 
   /** Takes over the identities of `world`: which changed, and for which questions the answer did. */
   update(world: World): { changed: ReadonlySet<number>; questions: ReadonlyMap<Question, readonly number[]> } {
+    if (this.#taken !== undefined && sameIdentities(this.#taken, world))
+      return { changed: new Set(), questions: new Map() };
+    this.#taken = world;
     const listed = new Set<number>(world.identities.map(({ id }) => id));
     const next = identitiesOf(world);
     const changed = new Set<number>();
@@ -160,6 +167,18 @@ export class IdentityIndex {
     if (member.place) this.#places = undefined;
     return member.id;
   }
+}
+
+/** The very same objects: most changes are of one policy, and there may be many thousand prefixes. */
+function sameIdentities(a: IdentitySource, b: IdentitySource): boolean {
+  const names = Object.keys(b.namespaces);
+  return (
+    a.cidrs === b.cidrs &&
+    a.identities.length === b.identities.length &&
+    a.identities.every((identity, i) => identity === b.identities[i]) &&
+    names.length === Object.keys(a.namespaces).length &&
+    names.every((name) => a.namespaces[name] === b.namespaces[name])
+  );
 }
 
 function toMember(identity: Identity, subject: boolean): Member {

@@ -9,6 +9,8 @@ import { PrefixNumbers, toWorld } from './world.ts';
 export function effectWarnings(stored: StoredPolicy, state: State): string[] {
   const policy = policyOf(stored);
   if (policy === undefined) return [];
+  const isDenied = [...state.policies.values()].some((one) => policyOf(one)?.rules.some(({ deny }) => deny));
+  if (!isDenied && annotationsOf(stored.document).expires === undefined) return [];
   const world = toWorld(state, new PrefixNumbers());
   return [...shadowed(policy, world), ...openedByExpiry(stored, policy, world, state)];
 }

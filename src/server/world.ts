@@ -1,6 +1,7 @@
 /** The stored state as the compiler's world. What did not change is the same object, so that little is compiled again. */
 
-import { cidrPrefixes, type World } from '../core/compile.ts';
+import { cidrPrefixes, policyPrefixes } from '../core/cidr-prefixes.ts';
+import type { World } from '../core/compile.ts';
 import { type Identity, localIdentity, toIdentityId } from '../core/identity.ts';
 import { LISTENING, type NamedPort, readNamedPorts } from '../core/named-port.ts';
 import type { Policy } from '../core/policy.ts';
@@ -12,8 +13,19 @@ import { policyOf, type State, type StoredIdentity } from './state.ts';
 /** Numbers prefixes like an agent does, for itself: each prefix keeps the number that it once got. */
 export class PrefixNumbers {
   readonly #numbered = new Map<string, World['cidrs'][number]>();
+  #of: readonly (readonly string[])[] = [];
+  #all: World['cidrs'] = [];
 
-  get(prefix: string): World['cidrs'][number] {
+  /** The same prefixes again are the same array again: ten thousand are not sorted for every change. */
+  all(policies: readonly Policy[]): World['cidrs'] {
+    const lists = policies.map(policyPrefixes);
+    const isSame = lists.length === this.#of.length && lists.every((list, i) => sameTexts(list, this.#of[i]!));
+    this.#of = lists;
+    if (!isSame) this.#all = cidrPrefixes(policies).map((prefix) => this.#get(prefix));
+    return this.#all;
+  }
+
+  #get(prefix: string): World['cidrs'][number] {
     let numbered = this.#numbered.get(prefix);
     if (numbered === undefined) {
       numbered = { id: localIdentity(this.#numbered.size + 1), prefix };
@@ -21,6 +33,10 @@ export class PrefixNumbers {
     }
     return numbered;
   }
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((text, i) => text === b[i]));
 }
 
 /** @param listening what an identity listens on, as the hosts report it; absent = nothing */
@@ -34,26 +50,11 @@ export function toWorld(
     identities: [...state.identities.values()]
       .filter(({ workloads }) => workloads.length > 0)
       .map((stored) => toCoreIdentity(stored, listening)),
-    cidrs: prefixesOf(policies).map((prefix) => numbers.get(prefix)),
+    cidrs: numbers.all(policies),
     policies,
     namespaces: namespacesOf(state),
     clusterName: CLUSTER_NAME,
   };
-}
-
-const prefixes = new WeakMap<Policy, readonly string[]>();
-
-function prefixesOf(policies: readonly Policy[]): string[] {
-  const all = new Set<string>();
-  for (const policy of policies) {
-    let own = prefixes.get(policy);
-    if (own === undefined) {
-      own = cidrPrefixes([policy]);
-      prefixes.set(policy, own);
-    }
-    for (const prefix of own) all.add(prefix);
-  }
-  return [...all].sort();
 }
 
 const identities = new WeakMap<StoredIdentity, Identity>();
