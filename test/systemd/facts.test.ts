@@ -185,6 +185,16 @@ fact('F3: sudo and nohup over ssh run in the session of who typed them, as the u
   }
 });
 
+fact('by sudo no process gets out of the label of its unit, and neither does what the other user starts', async () => {
+  await register('sudoer', { systemdUnit: 'sudoer.service' });
+  const command = `sudo -u oracle bash -c "${background('/srv/daemon 127.3.2.1')} exec /srv/daemon 127.3.2.2"`;
+  await machine.write('/srv/sudoer', `#!/bin/sh\n${command}\n`, '0755');
+  await machine.write('/etc/systemd/system/sudoer.service', '[Service]\nUser=admin\nExecStart=/srv/sudoer\n');
+  await machine.must('systemctl daemon-reload && systemctl start sudoer');
+  for (const address of ['127.3.2.1', '127.3.2.2'])
+    assert.is((await connected(address)).workload, 'shop/sudoer', address);
+});
+
 fact('F4: systemd-run --scope puts a command below a slice, by which it is named', async () => {
   await register('sliced', { cgroup: `${machine.cgroup}/postern.slice` });
   await machine.must(`systemd-run --scope --slice=postern sh -c '${background('/srv/daemon 127.4.1.1')}'`);
