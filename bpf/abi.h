@@ -81,7 +81,8 @@ struct l3_val {
 	__u8 pad[3];
 };
 
-enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2, POLICY_DEFAULT_DENY = 3 };
+/* POLICY_AUDIT beside a denial: forwarded, and reported as what would have been dropped. */
+enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2, POLICY_DEFAULT_DENY = 3, POLICY_AUDIT = 8 };
 
 /* Longest prefix wins: 32 = the table's fallback, 40 = every port of a protocol, 41..56 = a port or an aligned range. */
 struct l4_key {

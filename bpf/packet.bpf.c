@@ -146,7 +146,7 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	h->dport = port;
 	h->local_id = id;
 	h->remote_id = p.id;
-	h->rule = j.rule;
+	h->rule = j.audit ? 0 : j.rule;
 	h->gen = j.gen;
 	h->tgid = c->tgid;
 	h->peer_tgid = p.tgid;
@@ -256,7 +256,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	}
 	fresh.gen = cfg.gen;
 	fresh.remote_id = p.id;
-	fresh.rule = j.rule;
+	fresh.rule = j.audit ? 0 : j.rule;
 	fresh.direction = own;
 	bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
 	if (!j.reason) {

@@ -23,7 +23,7 @@ struct judged {
 	__u32 rule;
 	__u32 gen;
 	__u8 allow;
-	__u8 audit; /* denied, but the identity is only audited */
+	__u8 audit; /* would be denied: the policy or the identity is only audited */
 	__u8 reason;
 	__u8 direction;
 };
@@ -158,8 +158,8 @@ static __always_inline struct judged judge(struct ident_cfg cfg, __u32 identity,
 	}
 	if (verdict == POLICY_ALLOW)
 		return j;
-	j.reason = verdict == POLICY_DENY ? REASON_POLICY_DENY : REASON_POLICY_DENIED;
-	if (cfg.flags & IDENT_AUDIT)
+	j.reason = (verdict & ~POLICY_AUDIT) == POLICY_DENY ? REASON_POLICY_DENY : REASON_POLICY_DENIED;
+	if ((verdict & POLICY_AUDIT) || (cfg.flags & IDENT_AUDIT))
 		j.audit = 1;
 	else
 		j.allow = 0;

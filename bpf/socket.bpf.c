@@ -236,12 +236,12 @@ static __always_inline struct judged judge_send(const struct connection *c, stru
 	if (c->flags & SK_FAILSAFE)
 		return (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
 	j = judge(cfg, c->local_id, p->id, DIR_EGRESS, protocol, port);
-	if (!j.allow || j.audit || !p->local || p->id == RESERVED_HOST || p->failsafe || answers)
+	if (!j.allow || !p->local || p->id == RESERVED_HOST || p->failsafe || answers)
 		return j;
 	in = judge(ident_cfg_read(p->id), p->id, c->local_id ?: RESERVED_HOST, DIR_INGRESS, protocol, port);
-	if (!in.allow || in.audit)
+	if (!in.allow)
 		return in;
-	if (!j.rule)
+	if (!j.rule && !in.audit) /* what ingress only audits is reported where it arrives */
 		return (struct judged){.rule = in.rule, .gen = in.gen, .allow = 1, .direction = DIR_EGRESS};
 	return j;
 }
@@ -310,7 +310,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 		return 0;
 	c.remote_id = p.id;
 	c.peer_tgid = p.tgid;
-	c.rule = j.rule;
+	c.rule = j.audit ? 0 : j.rule;
 	c.gen = j.gen;
 	if (p.local)
 		c.flags |= SK_REMOTE_LOCAL;
@@ -384,7 +384,7 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 	} else {
 		fresh.gen = cfg.gen;
 		fresh.remote_id = p.id;
-		fresh.rule = j.rule;
+		fresh.rule = j.audit ? 0 : j.rule;
 		fresh.direction = DIR_EGRESS;
 		fresh.pad[0] = 1; /* not reported yet: the packet hook knows the ports */
 		bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);

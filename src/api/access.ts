@@ -68,7 +68,7 @@ export const AccessReason = object({
   default: v.optional(v.string()),
 });
 
-const VERDICT = oneOf(['FORWARDED', 'DROPPED']);
+const VERDICT = oneOf(['FORWARDED', 'DROPPED', 'AUDIT']);
 export const AccessSide = object({ verdict: VERDICT, reason: v.string(), by: AccessReason });
 export type AccessSide = v.InferOutput<typeof AccessSide>;
 

@@ -21,7 +21,7 @@ export const ApplyResult = object({
 });
 export type ApplyResult = v.InferOutput<typeof ApplyResult>;
 
-const VERDICT = oneOf(['FORWARDED', 'DROPPED']);
+const VERDICT = oneOf(['FORWARDED', 'DROPPED', 'AUDIT']);
 
 /** One kind of connection that would be judged otherwise, on one side of it. */
 export const VerdictChange = object({

@@ -42,7 +42,7 @@ export const RuleStatus = object({
 export type RuleStatus = v.InferOutput<typeof RuleStatus>;
 
 export const PolicyStatus = object({
-  mode: oneOf(['enforce']),
+  mode: oneOf(['enforce', 'audit']),
   valid: v.boolean(),
   /** How many live endpoints, on how many hosts, the policy selects. */
   selects: object({ endpoints: v.number(), hosts: v.number() }),

@@ -13,7 +13,7 @@ export const SimulateBody = object({
   until: v.optional(v.string()),
 });
 
-const VERDICT = oneOf(['FORWARDED', 'DROPPED']);
+const VERDICT = oneOf(['FORWARDED', 'DROPPED', 'AUDIT']);
 const Side = object({ verdict: VERDICT, rule: v.optional(v.string()) });
 
 /** Connections of one kind whose verdict would change. */

@@ -14,6 +14,8 @@ export interface CompiledRule {
   /** Place in policy order; renumbered by each update. */
   rank: number;
   readonly policy: string;
+  /** Its policy is in audit. */
+  readonly audit: boolean;
   readonly rule: PolicyRule;
   readonly subjects: Question;
   /** Absent = every peer. */

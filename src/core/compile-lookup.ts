@@ -1,7 +1,7 @@
 import type { CompiledIdentity } from './compile.ts';
 import type { Direction } from './policy-rule.ts';
 import { lookupPort } from './policy-table.ts';
-import type { Connection, SideVerdict, Verdict } from './verdict.ts';
+import { type Connection, type SideVerdict, type Verdict, worse } from './verdict.ts';
 
 /** What the compiled tables say about one new connection: the kernel's lookup, in words. */
 export function lookupVerdict(
@@ -10,8 +10,7 @@ export function lookupVerdict(
 ): Verdict {
   const egress = lookupSide(compiled, 'egress', connection.from, connection.to, connection);
   const ingress = lookupSide(compiled, 'ingress', connection.to, connection.from, connection);
-  const forwarded = egress.verdict === 'FORWARDED' && ingress.verdict === 'FORWARDED';
-  return { verdict: forwarded ? 'FORWARDED' : 'DROPPED', egress, ingress };
+  return { verdict: worse(egress.verdict, ingress.verdict), egress, ingress };
 }
 
 export function lookupSide(
@@ -24,8 +23,12 @@ export function lookupSide(
   const side = compiled.get(subject)?.[direction];
   if (!side?.enforced) return { verdict: 'FORWARDED', reason: 'NOT_ENFORCED', rules: [] };
   const { verdict, rules } = lookupPort(side.peers.get(peer) ?? side.peers.get(0)!, protocol, port);
-  if (verdict === 'deny')
-    return { verdict: 'DROPPED', reason: isDefaultDeny(rules) ? 'POLICY_DENIED' : 'POLICY_DENY', rules };
+  if (verdict !== 'allow')
+    return {
+      verdict: verdict === 'audit' ? 'AUDIT' : 'DROPPED',
+      reason: isDefaultDeny(rules) ? 'POLICY_DENIED' : 'POLICY_DENY',
+      rules,
+    };
   return { verdict: 'FORWARDED', reason: rules.length > 0 ? 'ALLOWED' : 'NOT_ENFORCED', rules };
 }
 

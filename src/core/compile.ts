@@ -11,6 +11,7 @@
  *    is exact if every prefix of `cidrPrefixes` has an identity and an address has that of its longest prefix.
  * 7. Named ports: the subject's own for ingress, the peer's for egress.
  */
+import { auditDirection } from './audit-table.ts';
 import {
   apply,
   askPeers,
@@ -109,6 +110,7 @@ export class PolicyCompiler {
         uid: this.#nextUid++,
         rank: 0,
         policy: policyRef(policy),
+        audit: policy.mode === 'audit',
         rule,
         subjects: this.#index.askSelector(rule.subject),
         peers: askPeers(this.#index, rule.peers, clusterName),
@@ -181,6 +183,19 @@ export class PolicyCompiler {
 
   #compileDirection(direction: Direction, member: Member, memo: Map<string, CompiledDirection>): CompiledDirection {
     const rules = [...(this.#applying.get(member.id)?.[direction] ?? [])].sort((a, b) => a.rank - b.rank);
+    const inForce = rules.filter(({ audit }) => !audit);
+    const strict = this.#compileRules(direction, member, inForce, memo);
+    if (inForce.length === rules.length) return strict;
+    const whole = this.#compileRules(direction, member, rules, memo);
+    return whole.enforced ? auditDirection(strict, whole, (table) => this.#intern(table)) : whole;
+  }
+
+  #compileRules(
+    direction: Direction,
+    member: Member,
+    rules: readonly CompiledRule[],
+    memo: Map<string, CompiledDirection>,
+  ): CompiledDirection {
     const builtIn = builtInDefaultDeny(this.#settings!, member.id);
     if (!member.subject || this.#settings!.enforcement === 'never' || (rules.length === 0 && !builtIn))
       return NOT_ENFORCED;
@@ -228,7 +243,7 @@ function meetsNamedPorts({ rule, peers, portNames }: CompiledRule, changed: Read
 }
 
 function samePolicy(a: Policy, b: Policy | undefined): boolean {
-  return a === b || (b !== undefined && JSON.stringify(a.rules) === JSON.stringify(b.rules));
+  return a === b || (b !== undefined && a.mode === b.mode && JSON.stringify(a.rules) === JSON.stringify(b.rules));
 }
 
 function sameCompiled(a: CompiledIdentity, b: CompiledIdentity): boolean {

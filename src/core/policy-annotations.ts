@@ -6,6 +6,7 @@ export const OWNER_ANNOTATION = 'postern.dev/owner';
 export const EXPIRES_ANNOTATION = 'postern.dev/expires';
 
 export interface PolicyAnnotations {
+  readonly mode?: string;
   /** Whom to ask about it. */
   readonly owner?: string;
   /** RFC 3339: when it goes out of force by itself. */
@@ -15,8 +16,14 @@ export interface PolicyAnnotations {
 /** Of a document that was accepted. */
 export function annotationsOf(document: Readonly<Record<string, unknown>>): PolicyAnnotations {
   const { annotations } = (document.metadata ?? {}) as { annotations?: Readonly<Record<string, string>> };
-  const [owner, expires] = [annotations?.[OWNER_ANNOTATION], annotations?.[EXPIRES_ANNOTATION]];
-  return { ...(owner !== undefined && { owner }), ...(expires !== undefined && { expires }) };
+  const [mode, owner, expires] = [MODE_ANNOTATION, OWNER_ANNOTATION, EXPIRES_ANNOTATION].map(
+    (key) => annotations?.[key],
+  );
+  return {
+    ...(mode !== undefined && { mode }),
+    ...(owner !== undefined && { owner }),
+    ...(expires !== undefined && { expires }),
+  };
 }
 
 const MODES = ['enforce', 'audit'];
@@ -25,8 +32,8 @@ const MODES = ['enforce', 'audit'];
 export function checkAnnotation(report: Report, path: string, key: string, text: unknown): void {
   if (!key.startsWith('postern.dev/')) return;
   if (key === MODE_ANNOTATION) {
-    if (text === 'audit') refuseUnsupported(report, path, `annotation ${MODE_ANNOTATION}=audit`, text);
-    else if (text !== 'enforce') refuse(report, path, `unknown mode in annotation ${MODE_ANNOTATION}`, text, MODES);
+    if (!MODES.includes(text as string))
+      refuse(report, path, `unknown mode in annotation ${MODE_ANNOTATION}`, text, MODES);
   } else if (key === OWNER_ANNOTATION) {
     if (typeof text !== 'string' || text.trim() === '' || text.length > 256)
       refuse(report, path, 'must be a name or an address, at most 256 characters', text);

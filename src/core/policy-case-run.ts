@@ -75,13 +75,13 @@ function runValidity({ policies, expect }: ValidityCase): CaseResult {
 }
 
 function toResult(probe: CaseProbe, { verdict, egress, ingress }: Verdict): ProbeResult {
-  const forwarded = verdict === 'FORWARDED';
+  const forwarded = verdict !== 'DROPPED';
   const sides = { egress, ingress };
   // Where Cilium differs from Kubernetes' text, what is said of the single sides is Kubernetes'.
   const wanted = probe.expectCilium === undefined ? (['egress', 'ingress'] as const) : [];
   const passed =
     forwarded === isAllow(probe.expectCilium ?? probe.expect) &&
-    wanted.every((side) => probe[side] === undefined || isAllow(probe[side]) === (sides[side].verdict === 'FORWARDED'));
+    wanted.every((side) => probe[side] === undefined || isAllow(probe[side]) === (sides[side].verdict !== 'DROPPED'));
   return { probe, passed, verdict: forwarded ? 'allow' : 'drop', egress, ingress };
 }
 

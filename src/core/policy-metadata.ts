@@ -1,5 +1,5 @@
 import { isDnsLabel, isDnsSubdomain } from './label.ts';
-import { checkAnnotation } from './policy-annotations.ts';
+import { annotationsOf, checkAnnotation } from './policy-annotations.ts';
 import {
   at,
   type Fields,
@@ -38,7 +38,7 @@ export function parseMetadata(
   report: Report,
   value: unknown,
   scope: 'namespaced' | 'cluster',
-): { name: string; namespace?: string } | undefined {
+): { name: string; namespace?: string; mode?: 'audit' } | undefined {
   const path = '/metadata';
   if (value === undefined) return refuse(report, path, 'metadata is required');
   const fields = readFields(report, path, value, METADATA);
@@ -47,7 +47,9 @@ export function parseMetadata(
   checkAnnotations(report, at(path, 'annotations'), fields.annotations);
   const name = parseName(report, at(path, 'name'), fields.name);
   const namespace = parseNamespace(report, at(path, 'namespace'), fields.namespace, scope);
-  return name === undefined ? undefined : { name, ...(namespace === undefined ? {} : { namespace }) };
+  const isAudit = annotationsOf({ metadata: value }).mode === 'audit';
+  if (name === undefined) return undefined;
+  return { name, ...(namespace === undefined ? {} : { namespace }), ...(isAudit ? { mode: 'audit' } : {}) };
 }
 
 function parseName(report: Report, path: string, value: unknown): string | undefined {

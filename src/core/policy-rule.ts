@@ -59,6 +59,8 @@ export interface PolicyRule {
 
 export interface Policy {
   readonly kind: PolicyKind;
+  /** Annotation `postern.dev/mode`; absent = enforce. What it would deny is recorded, and it opens and closes nothing. */
+  readonly mode?: 'audit';
   /** Absent for `ccnp` and `ccg`. */
   readonly namespace?: string;
   readonly name: string;

@@ -17,13 +17,14 @@ export interface PortEntry {
   readonly from: number;
   /** Inclusive. */
   readonly to: number;
-  readonly verdict: 'allow' | 'deny';
+  /** `audit` = allow, and record that a policy in audit would have denied (audit-table.ts). */
+  readonly verdict: 'allow' | 'deny' | 'audit';
   readonly rules: readonly string[];
 }
 
 export interface PortTable {
   readonly entries: readonly PortEntry[];
-  readonly fallback: { readonly verdict: 'allow' | 'deny'; readonly rules: readonly string[] };
+  readonly fallback: { readonly verdict: 'allow' | 'deny' | 'audit'; readonly rules: readonly string[] };
 }
 
 /** One rule as it applies to one pair of endpoint and peer: names resolved. */

@@ -6,8 +6,8 @@ export interface RangeChange {
   readonly protocol?: number;
   readonly from: number;
   readonly to: number;
-  readonly before: 'allow' | 'deny';
-  readonly after: 'allow' | 'deny';
+  readonly before: PortTable['fallback']['verdict'];
+  readonly after: PortTable['fallback']['verdict'];
   /** What decides now, and did before. */
   readonly rules: readonly string[];
   readonly rulesBefore: readonly string[];

@@ -21,13 +21,15 @@
  * 11. Ports. Absent: all traffic. Else only the protocols of the list: TCP, UDP and SCTP with a port in the range, ICMP
  *     of that type, VRRP and IGMP whole. A named port is the number that the receiver's identity declares under that
  *     name for that protocol; else nothing.
- * 12. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
+ * 12. Policies in audit: rules 5 to 8 are asked twice, of those in force, then of all. What those in force drop is dropped;
+ *     else what all would drop is AUDIT, forwarded, with the rules that would have dropped it.
+ * 13. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
  */
 import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
 import { type Identity, type IdentityId, isOutside, isSubject, protects, RESERVED } from './identity.ts';
 import { portsNamed } from './named-port.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
-import { type Direction, type Peer, type PolicyRule, policyRef } from './policy-rule.ts';
+import { type Direction, type Peer, type Policy, type PolicyRule, policyRef } from './policy-rule.ts';
 import { MAX_RULES } from './policy-table.ts';
 import { type PortSet, portOf } from './protocol.ts';
 import { and, indexLabels, selects } from './selector.ts';
@@ -45,14 +47,16 @@ export interface Connection {
   readonly protocol: number;
 }
 
+export type VerdictWord = 'FORWARDED' | 'DROPPED' | 'AUDIT';
+
 export interface SideVerdict {
-  readonly verdict: 'FORWARDED' | 'DROPPED';
+  readonly verdict: VerdictWord;
   readonly reason: 'POLICY_DENY' | 'POLICY_DENIED' | 'ALLOWED' | 'NOT_ENFORCED';
   readonly rules: readonly string[];
 }
 
 export interface Verdict {
-  readonly verdict: 'FORWARDED' | 'DROPPED';
+  readonly verdict: VerdictWord;
   readonly egress: SideVerdict;
   readonly ingress: SideVerdict;
 }
@@ -63,8 +67,13 @@ export function verdict(world: World, connection: Connection): Verdict {
   const to: End = { id: connection.to, identity: identities.get(connection.to), address: connection.toAddress };
   const egress = side(world, 'egress', from, to, to, connection);
   const ingress = side(world, 'ingress', to, from, to, connection);
-  const forwarded = egress.verdict === 'FORWARDED' && ingress.verdict === 'FORWARDED';
-  return { verdict: forwarded ? 'FORWARDED' : 'DROPPED', egress, ingress };
+  return { verdict: worse(egress.verdict, ingress.verdict), egress, ingress };
+}
+
+/** Of a connection: dropped if one side drops it; audit if one side would have, were every policy in force. */
+export function worse(a: VerdictWord, b: VerdictWord): VerdictWord {
+  if (a === 'DROPPED' || b === 'DROPPED') return 'DROPPED';
+  return a === 'AUDIT' || b === 'AUDIT' ? 'AUDIT' : 'FORWARDED';
 }
 
 interface End {
@@ -88,6 +97,28 @@ function side(
   const applying = [...policiesOf(world).values()]
     .flatMap((policy) => policy.rules.map((rule) => ({ policy, rule })))
     .filter(({ rule }) => rule.direction === direction && protects(rule, subject.id) && selects(rule.subject, labels));
+  const inForce = judge(
+    world,
+    applying.filter(({ policy }) => policy.mode !== 'audit'),
+    subject,
+    peer,
+    receiver,
+    connection,
+  );
+  if (inForce.verdict === 'DROPPED') return inForce;
+  const whole = judge(world, applying, subject, peer, receiver, connection);
+  if (whole.verdict === 'DROPPED') return { ...whole, verdict: 'AUDIT' };
+  return inForce.reason === 'NOT_ENFORCED' ? whole : inForce;
+}
+
+function judge(
+  world: World,
+  applying: readonly { readonly policy: Policy; readonly rule: PolicyRule }[],
+  subject: End,
+  peer: End,
+  receiver: End,
+  connection: Connection,
+): SideVerdict {
   const matching = applying
     .map(({ rule }) => rule)
     .filter((rule) => matchesPeer(world, rule, peer) && matchesPort(rule, receiver.identity, connection));

@@ -7,6 +7,8 @@ import type { RuleTable } from './rule-table.ts';
 export const POLICY_ALLOW = 1;
 export const POLICY_DENY = 2;
 export const POLICY_DEFAULT_DENY = 3;
+/** Beside one of the two denials: recorded, and forwarded. */
+export const POLICY_AUDIT = 8;
 
 /** What policy_l3 holds for one peer: inline, or a reference to a table of policy_l4. */
 export interface PeerValue {
@@ -66,8 +68,9 @@ export class PortTables {
   }
 
   #answer(answer: PortTable['fallback']): { rule: number; verdict: number } {
-    const isDefault = answer.verdict === 'deny' && (answer.rules[0] ?? '').startsWith('default deny');
-    const verdict = answer.verdict === 'allow' ? POLICY_ALLOW : isDefault ? POLICY_DEFAULT_DENY : POLICY_DENY;
+    const isDefault = answer.verdict !== 'allow' && (answer.rules[0] ?? '').startsWith('default deny');
+    const denial = (isDefault ? POLICY_DEFAULT_DENY : POLICY_DENY) | (answer.verdict === 'audit' ? POLICY_AUDIT : 0);
+    const verdict = answer.verdict === 'allow' ? POLICY_ALLOW : denial;
     return { rule: this.#rules.number(answer.rules), verdict };
   }
 }

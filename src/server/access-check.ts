@@ -23,7 +23,8 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
   const pairs = from.ends.flatMap((source) =>
     to.ends.map((destination) => ask(whole, source, destination, protocol, port ?? type)),
   );
-  const first = pairs.find(({ verdict }) => verdict === 'DROPPED') ?? pairs[0]!;
+  const first =
+    pairs.find(({ verdict }) => verdict === 'DROPPED') ?? pairs.find(({ verdict }) => verdict === 'AUDIT') ?? pairs[0]!;
   const isOne = pairs.every((pair) => answerOf(pair) === answerOf(first));
   return {
     ...first,

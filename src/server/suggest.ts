@@ -127,7 +127,7 @@ function stillDenied(
   const judge = new FlowJudge(withPolicies(state, policies), reports);
   const denied = flows.flatMap((flow) => {
     const judged = judge.judge(flow);
-    if (typeof judged === 'string' || judged.verdict === 'FORWARDED') return [];
+    if (typeof judged === 'string' || judged.verdict !== 'DROPPED') return [];
     const side = judged.ingress.verdict === 'DROPPED' ? judged.ingress : judged.egress;
     return [`${judged.from.name} -> ${judged.to.name} would still be denied by ${side.rules[0]}`];
   });

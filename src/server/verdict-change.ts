@@ -103,10 +103,12 @@ function pairsOf(keys: Iterable<string>, { before, after }: Comparison): Map<str
   return new Map([...keys].map((key) => [key, [identityOf(before.state, key), identityOf(after.state, key)]]));
 }
 
+const WORDS = { allow: 'FORWARDED', deny: 'DROPPED', audit: 'AUDIT' } as const;
+
 function toChange(range: RangeChange): Pick<Change, 'ports' | 'before' | 'after' | 'rule' | 'ruleBefore'> {
   const [rule] = range.rules;
   const [ruleBefore] = range.rulesBefore;
-  const word = (answer: 'allow' | 'deny') => (answer === 'allow' ? 'FORWARDED' : 'DROPPED');
+  const word = (answer: RangeChange['after']) => WORDS[answer];
   return {
     ports: rangeText(range),
     before: word(range.before),

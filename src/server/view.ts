@@ -181,14 +181,20 @@ function policyStatus(stored: StoredPolicy, state: State, { reports, hits }: Obs
   const rules = hits.of(stored);
   const applied = [...reports.all.values()].filter(({ report }) => report.appliedRevision >= stored.meta.revision);
   return {
-    mode: 'enforce',
+    mode: policy?.mode ?? 'enforce',
     valid: policy !== undefined,
     selects: { endpoints: endpoints.length, hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size },
     enforced: { revision: stored.meta.revision, hosts: applied.length, of: reports.all.size },
     rules,
-    ...annotationsOf(stored.document),
+    ...shownAnnotations(stored),
     warnings: [...policyWarnings(stored, policy, selected.length, state), ...unusedWarnings(stored, rules)],
   };
+}
+
+/** The mode has a field of its own. */
+function shownAnnotations({ document }: StoredPolicy): Pick<PolicyStatus, 'owner' | 'expires'> {
+  const { mode: _mode, ...shown } = annotationsOf(document);
+  return shown;
 }
 
 export function toIdentity({ id, labels, workloads }: StoredIdentity, reports: Reports): Identity {

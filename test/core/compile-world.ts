@@ -236,6 +236,7 @@ const networkSpec = fc
 
 const policy: fc.Arbitrary<Policy> = fc
   .tuple(
+    fc.constantFrom(undefined, undefined, undefined, 'audit' as const),
     fc.constantFrom('cnp', 'cnp', 'ccnp', 'netpol', 'host', 'ccg'),
     fc.constantFrom(...NAMESPACES),
     fc.constantFrom('p', 'q', 'r'),
@@ -243,36 +244,39 @@ const policy: fc.Arbitrary<Policy> = fc
     networkSpec,
     fc.record({ nodeSelector, prefixes: list(prefix), trust: fc.constantFrom('low', 'high') }),
   )
-  .map(([kind, namespace, name, cilium, network, other]) => {
-    const clusterwide = { apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy' };
-    if (kind === 'host') {
-      const { endpointSelector: _, ...sections } = cilium;
-      return {
-        ...clusterwide,
-        metadata: { name: `host-${name}` },
-        spec: { nodeSelector: other.nodeSelector, ...sections },
-      };
-    }
-    if (kind === 'ccg') {
-      const metadata = { name: name === 'p' ? 'g' : 'h', labels: { trust: other.trust } };
-      return { apiVersion: 'cilium.io/v2', kind: 'CiliumCIDRGroup', metadata, spec: { externalCIDRs: other.prefixes } };
-    }
-    if (kind === 'netpol')
-      return {
-        apiVersion: 'networking.k8s.io/v1',
-        kind: 'NetworkPolicy',
-        metadata: { namespace, name },
-        spec: network,
-      };
-    if (kind === 'cnp')
-      return { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { namespace, name }, spec: cilium };
-    return { ...clusterwide, metadata: { name }, spec: cilium };
-  })
-  .map((document) => {
+  .map(([mode, ...rest]): [typeof mode, object] => [mode, toDocument(...rest)])
+  .map(([mode, document]) => {
     const parsed = parsePolicy(JSON.parse(JSON.stringify(document)), UNDERSTOOD);
     if (!parsed.ok) throw new Error(JSON.stringify([document, parsed.errors]));
-    return parsed.value;
+    return mode === undefined ? parsed.value : { ...parsed.value, mode };
   });
+
+// biome-ignore lint/suspicious/noExplicitAny: arbitrary parts of a document
+function toDocument(kind: string, namespace: string, name: string, cilium: any, network: any, other: any): object {
+  const clusterwide = { apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy' };
+  if (kind === 'host') {
+    const { endpointSelector: _, ...sections } = cilium;
+    return {
+      ...clusterwide,
+      metadata: { name: `host-${name}` },
+      spec: { nodeSelector: other.nodeSelector, ...sections },
+    };
+  }
+  if (kind === 'ccg') {
+    const metadata = { name: name === 'p' ? 'g' : 'h', labels: { trust: other.trust } };
+    return { apiVersion: 'cilium.io/v2', kind: 'CiliumCIDRGroup', metadata, spec: { externalCIDRs: other.prefixes } };
+  }
+  if (kind === 'netpol')
+    return {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { namespace, name },
+      spec: network,
+    };
+  if (kind === 'cnp')
+    return { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { namespace, name }, spec: cilium };
+  return { ...clusterwide, metadata: { name }, spec: cilium };
+}
 
 export const world: fc.Arbitrary<World> = fc
   .record({

@@ -458,11 +458,6 @@ const NOT_SUPPORTED: readonly Row[] = [
   ],
   [egress({ toRequires: [{}] }), '/spec/egress/0/toRequires', 'toRequires is not supported: Cilium removed it in 1.19'],
   [
-    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/mode': 'audit' } }),
-    '/metadata/annotations/postern.dev~1mode',
-    'annotation postern.dev/mode=audit is not supported yet',
-  ],
-  [
     cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/deny': 'refused' } }),
     '/metadata/annotations/postern.dev~1deny',
     'annotation postern.dev/deny is not supported yet',

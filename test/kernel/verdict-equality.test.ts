@@ -59,6 +59,10 @@ class Engine {
       const reason = { 181: 'POLICY_DENY', 133: 'POLICY_DENIED' }[answer.reason] as SideVerdict['reason'];
       return { verdict: 'DROPPED', reason, rules };
     }
+    if (answer.reason !== 0) {
+      const reason = { 181: 'POLICY_DENY', 133: 'POLICY_DENIED' }[answer.reason] as SideVerdict['reason'];
+      return { verdict: 'AUDIT', reason, rules };
+    }
     return { verdict: 'FORWARDED', reason: rules.length > 0 ? 'ALLOWED' : 'NOT_ENFORCED', rules };
   }
 }

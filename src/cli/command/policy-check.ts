@@ -87,7 +87,8 @@ function pairText({ verdict, from, to, egress, ingress }: Pair, what: string, co
 }
 
 function mark(verdict: AccessAnswer['verdict'], colour: Colour): string {
-  return colour(verdict === 'FORWARDED' ? 'green' : 'red', verdict);
+  const colours = { FORWARDED: 'green', DROPPED: 'red', AUDIT: 'yellow' } as const;
+  return colour(colours[verdict], verdict);
 }
 
 function reasonText({ by: { rule, rules = [], why, default: reason } }: AccessSide): string {
