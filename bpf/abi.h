@@ -409,7 +409,7 @@ struct config {
 	__u32 scripts[2]; /* by slot: number of scripts that are looked for, 0 = none */
 	__u32 unsure_head[2]; /* by slot: clauses that only a script of which the kernel is not sure indexes */
 	__u32 late_cgroups[2]; /* by slot: 1 = a new cgroup may be named by user space */
-	__u32 pad;
+	__u32 host_policy; /* 1 = ident_cfg of the reserved identity host is for processes that are no workload */
 };
 
 enum counter {

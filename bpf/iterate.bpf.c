@@ -230,8 +230,8 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	if (client) {
 		p = peer_at(c->netns, &remote, IPPROTO_TCP, c->port, cfg.ip_slot);
 		j = judge(cfg, c->local_id, p.id, DIR_EGRESS, IPPROTO_TCP, c->port);
-		if (j.allow && p.local && p.id != RESERVED_HOST && !p.failsafe) {
-			struct judged in = judge(ident_cfg_read(p.id), p.id, c->local_id ?: RESERVED_HOST,
+		if (j.allow && p.local && !p.failsafe) {
+			struct judged in = judge(ident_cfg_read(p.id == RESERVED_HOST ? 0 : p.id), p.id, c->local_id ?: RESERVED_HOST,
 						 DIR_INGRESS, IPPROTO_TCP, c->port);
 
 			if (!in.allow || !j.rule)

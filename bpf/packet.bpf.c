@@ -268,6 +268,26 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	return 1;
 }
 
+/*
+ * The kernel answers an ICMP request without a socket that could be judged when it comes in: the answer is judged when it
+ * goes out, by whether the request may come in. Discovery and errors are ahead of policy.
+ */
+static __always_inline bool host_answers(struct __sk_buff *skb, __u8 protocol, struct ident_cfg cfg)
+{
+	__u16 code = 0, type = icmp_type(skb, protocol, &code), asked = icmp_request(protocol, type);
+	struct addr src, dst;
+	struct judged j;
+	__u32 from;
+
+	if (type == asked || skb->ifindex == LOOPBACK_IFINDEX || packet_addrs(skb, &src, &dst))
+		return true;
+	from = address_identity(&dst, cfg.ip_slot);
+	j = judge(cfg, 0, from, DIR_INGRESS, protocol, asked);
+	if (j.reason)
+		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, from, 0, 0, 0, &dst, &src, code, asked, protocol, 0);
+	return j.allow;
+}
+
 SEC("cgroup_skb/ingress")
 int on_ingress(struct __sk_buff *skb)
 {
@@ -293,6 +313,8 @@ int on_ingress(struct __sk_buff *skb)
 		cfg = (struct ident_cfg){}; /* not judged; who connects is noted for the accepted socket */
 	} else {
 		cfg = ident_cfg_read(id);
+		if (!info && !id)
+			cfg.flags = 0; /* a socket of the kernel itself */
 	}
 	if (sk->type == SOCK_STREAM)
 		return ingress_listener(skb, sk, info ? &info->c : NULL, id, cfg);
@@ -350,6 +372,11 @@ int on_egress(struct __sk_buff *skb)
 		return 1;
 	id = sk_identity(sk, c);
 	cfg = ident_cfg_read(id);
+	if (!c && !id) { /* a socket of the kernel itself */
+		if ((cfg.flags & IDENT_INGRESS) && is_icmp(sk->protocol) && !host_answers(skb, sk->protocol, cfg))
+			return 0;
+		cfg.flags = 0;
+	}
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))
 		return 1;
 	if (to_peer && c && c->gen == cfg.gen)

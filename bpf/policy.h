@@ -5,7 +5,8 @@
  *  1. An identity is read once, as one 8-byte word: its slot, address slot, flags and generation belong to one revision.
  *  2. The compiler has merged everything into the most specific peer entry; a lookup is that peer, else peer 0.
  *  3. Enforced and nothing found fails closed and is counted.
- *  4. An address of this host is a socket of this host, or the host itself: never `world`, never another workload.
+ *  4. Identity 0 is a process of the host that is no workload: judged as the reserved identity host, if a host policy is.
+ *  5. An address of this host is a socket of this host, or the host itself: never `world`, never another workload.
  */
 #ifndef POSTERN_POLICY_H
 #define POSTERN_POLICY_H
@@ -34,13 +35,21 @@ static __always_inline struct ident_cfg ident_cfg_read(__u32 identity)
 		__u64 word;
 		struct ident_cfg cfg;
 	} u = {};
-	__u64 *found = identity ? bpf_map_lookup_elem(&ident_cfg, &identity) : NULL;
+	struct config *c = NULL;
+	__u64 *found = NULL;
 
-	if (found)
+	if (!identity) {
+		c = config_get();
+		if (c && c->host_policy)
+			identity = RESERVED_HOST;
+	}
+	if (identity)
+		found = bpf_map_lookup_elem(&ident_cfg, &identity);
+	if (found) {
 		u.word = *(volatile __u64 *)found;
-	else {
-		struct config *c = config_get();
-
+	} else {
+		if (!c)
+			c = config_get();
 		if (c)
 			u.cfg.ip_slot = c->ip_slot;
 	}
@@ -121,11 +130,13 @@ static __always_inline struct judged judge(struct ident_cfg cfg, __u32 identity,
 					   __u8 protocol, __u16 port)
 {
 	struct judged j = {.gen = cfg.gen, .allow = 1, .direction = direction};
-	struct l3_key key = {.local = identity, .remote = remote, .direction = direction, .slot = cfg.slot};
+	struct l3_key key = {.local = identity ?: RESERVED_HOST, .remote = remote, .direction = direction, .slot = cfg.slot};
 	struct l3_val *l3;
 	__u8 verdict;
 
 	if (!(cfg.flags & (direction == DIR_INGRESS ? IDENT_INGRESS : IDENT_EGRESS)))
+		return j;
+	if (key.local == RESERVED_HOST && remote == RESERVED_HOST) /* the host does not police itself */
 		return j;
 	l3 = bpf_map_lookup_elem(&policy_l3, &key);
 	if (!l3) {

@@ -236,9 +236,9 @@ static __always_inline struct judged judge_send(const struct connection *c, stru
 	if (c->flags & SK_FAILSAFE)
 		return (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
 	j = judge(cfg, c->local_id, p->id, DIR_EGRESS, protocol, port);
-	if (!j.allow || !p->local || p->id == RESERVED_HOST || p->failsafe || answers)
+	if (!j.allow || !p->local || p->failsafe || answers)
 		return j;
-	in = judge(ident_cfg_read(p->id), p->id, c->local_id ?: RESERVED_HOST, DIR_INGRESS, protocol, port);
+	in = judge(ident_cfg_read(p->id == RESERVED_HOST ? 0 : p->id), p->id, c->local_id ?: RESERVED_HOST, DIR_INGRESS, protocol, port);
 	if (!in.allow)
 		return in;
 	if (!j.rule && !in.audit) /* what ingress only audits is reported where it arrives */

@@ -1,7 +1,7 @@
 import type { WireWorkload } from '../api/agent-stream.ts';
 import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import { selectsHost } from '../core/host-selector.ts';
-import type { IdentityId } from '../core/identity.ts';
+import { type IdentityId, RESERVED, toIdentityId } from '../core/identity.ts';
 import type { Container } from '../core/match-place.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import { compileMatch } from '../core/match-program.ts';
@@ -63,7 +63,7 @@ export class Enforcement {
   ) {
     this.#hostLabels = hostLabels;
     this.#pending = pending;
-    this.#world = new PolicyWorld((identity) => this.#listening.of(identity), enablePolicy);
+    this.#world = new PolicyWorld((identity) => this.#listening.of(identity), enablePolicy, hostLabels);
     this.#kernel = kernel;
     this.#labels = labels;
     this.#netns = netns;
@@ -173,6 +173,7 @@ export class Enforcement {
     this.#behind = true;
     for (const [id, compiled] of changed) changed.set(id, withPending(id, compiled, this.#pending));
     const { generation } = this.#applier.apply({ changed, addresses });
+    this.#kernel.setHostPolicy(this.#compiler.all().has(toIdentityId(RESERVED.host)));
     this.#behind = false;
     const last = this.#revisions.at(-1);
     if (last !== undefined && last.upTo === generation) last.revision = revision;

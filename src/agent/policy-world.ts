@@ -2,7 +2,8 @@ import type { WireIdentity, WirePolicy } from '../api/agent-stream.ts';
 import { canonicalPrefix } from '../core/cidr.ts';
 import { cidrPrefixes, policyPrefixes } from '../core/cidr-prefixes.ts';
 import type { World } from '../core/compile.ts';
-import { type Identity, type IdentityId, localIdentity, toIdentityId } from '../core/identity.ts';
+import { type Identity, type IdentityId, localIdentity, RESERVED, toIdentityId } from '../core/identity.ts';
+import { hostIdentityLabels } from '../core/label.ts';
 import { LISTENING, type NamedPort, readNamedPorts } from '../core/named-port.ts';
 import { type Policy, parsePolicy } from '../core/policy.ts';
 import { contentHash } from '../datapath/hash.ts';
@@ -13,6 +14,7 @@ export class PolicyWorld {
   #parsed = new Map<string, { readonly wire: WirePolicy; readonly policy: Policy }>();
   readonly #listening: (identity: number) => readonly NamedPort[];
   readonly #enforcement: NonNullable<World['enforcement']>;
+  readonly #hostLabels: Readonly<Record<string, string>>;
   #identities = new WeakMap<WireIdentity, Identity>();
   #prefixes: { readonly lists: readonly (readonly string[])[]; readonly cidrs: World['cidrs'] } = {
     lists: [],
@@ -23,7 +25,9 @@ export class PolicyWorld {
   constructor(
     listening: (identity: number) => readonly NamedPort[],
     enforcement: NonNullable<World['enforcement']> = 'default',
+    hostLabels: Readonly<Record<string, string>> = {},
   ) {
+    this.#hostLabels = hostLabels;
     this.#listening = listening;
     this.#enforcement = enforcement;
   }
@@ -38,7 +42,9 @@ export class PolicyWorld {
     this.#parsed = parsed;
     const policies = [...parsed.values()].map(({ policy }) => policy);
     return {
-      identities: [...state.identities.values()].map((wire) => this.#identity(wire)),
+      identities: [...state.identities.values()]
+        .map((wire) => this.#identity(wire))
+        .concat(this.#host(policies, state)),
       cidrs: this.#numbered(policies),
       policies,
       namespaces: Object.fromEntries(state.namespaces),
@@ -54,6 +60,12 @@ export class PolicyWorld {
     const isSame = lists.length === before.length && lists.every((list, i) => sameTexts(list, before[i]!));
     this.#prefixes = { lists, cidrs: isSame ? this.#prefixes.cidrs : numberPrefixes(cidrPrefixes(policies)) };
     return this.#prefixes.cidrs;
+  }
+
+  /** The host as host policies select it; nobody's subject where there are none. */
+  #host(policies: readonly Policy[], { clusterName }: DesiredState): Identity[] {
+    if (!policies.some(({ rules }) => rules.some(({ host }) => host))) return [];
+    return [{ id: toIdentityId(RESERVED.host), labels: hostIdentityLabels(this.#hostLabels, clusterName) }];
   }
 
   #identity(wire: WireIdentity): Identity {

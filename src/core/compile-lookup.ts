@@ -1,4 +1,5 @@
 import type { CompiledIdentity } from './compile.ts';
+import { RESERVED } from './identity.ts';
 import type { Direction } from './policy-rule.ts';
 import { lookupPort } from './policy-table.ts';
 import { type Connection, type SideVerdict, type Verdict, worse } from './verdict.ts';
@@ -21,7 +22,8 @@ export function lookupSide(
   { protocol, port }: Pick<Connection, 'protocol' | 'port'>,
 ): SideVerdict {
   const side = compiled.get(subject)?.[direction];
-  if (!side?.enforced) return { verdict: 'FORWARDED', reason: 'NOT_ENFORCED', rules: [] };
+  if (!side?.enforced || (subject === RESERVED.host && peer === RESERVED.host))
+    return { verdict: 'FORWARDED', reason: 'NOT_ENFORCED', rules: [] };
   const { verdict, rules } = lookupPort(side.peers.get(peer) ?? side.peers.get(0)!, protocol, port);
   if (verdict !== 'allow')
     return {

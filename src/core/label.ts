@@ -75,6 +75,15 @@ export function workloadLabels(
   ]);
 }
 
+/** The labels of a host's own processes, which host policies select by. */
+export function hostIdentityLabels(labels: Readonly<Record<string, string>>, clusterName = 'default'): string[] {
+  return canonicalLabels([
+    'reserved:host',
+    ...Object.entries(labels).map(([key, value]) => ({ source: 'k8s', key, value })),
+    { source: 'k8s', key: CLUSTER_KEY, value: clusterName },
+  ]);
+}
+
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;

@@ -14,7 +14,7 @@ import {
   toIdentityId,
   workloadIdentity,
 } from './identity.ts';
-import { CLUSTER_KEY, canonicalLabels, workloadLabels } from './label.ts';
+import { CLUSTER_KEY, canonicalLabels, hostIdentityLabels, workloadLabels } from './label.ts';
 import { type Policy, parsePolicy, UNDERSTOOD } from './policy.ts';
 import { NOT_SUPPORTED } from './policy-fields.ts';
 import type { FieldError } from './problem.ts';
@@ -128,16 +128,19 @@ function toIdentity(endpoint: CaseEndpoint, i: number, clusterName: string): Ide
   if (kind === 'endpoint') return toWorkload(endpoint, i, clusterName);
   if (PROTECTED.includes(kind)) return { id: idOf(endpoint, i), labels: [`reserved:${kind}`] };
   if (kind === 'host' && (endpoint.hostFirewall ?? endpoint.nodeLabels !== undefined)) {
-    return { id: idOf(endpoint, i), labels: nodeLabels(endpoint, 'reserved:host', 'k8s', clusterName) };
+    return {
+      id: idOf(endpoint, i),
+      labels: hostIdentityLabels(endpoint.nodeLabels ?? {}, endpoint.cluster ?? clusterName),
+    };
   }
   if (kind !== 'remote-node' || endpoint.nodeLabels === undefined) return undefined;
-  return { id: idOf(endpoint, i), labels: nodeLabels(endpoint, 'reserved:remote-node', 'node', clusterName) };
+  return { id: idOf(endpoint, i), labels: nodeLabels(endpoint, clusterName) };
 }
 
-function nodeLabels(endpoint: CaseEndpoint, reserved: string, source: string, clusterName: string): string[] {
+function nodeLabels(endpoint: CaseEndpoint, clusterName: string): string[] {
   return canonicalLabels([
-    reserved,
-    ...Object.entries(endpoint.nodeLabels ?? {}).map(([key, value]) => ({ source, key, value })),
+    'reserved:remote-node',
+    ...Object.entries(endpoint.nodeLabels ?? {}).map(([key, value]) => ({ source: 'node', key, value })),
     { source: 'k8s', key: CLUSTER_KEY, value: endpoint.cluster ?? clusterName },
   ]);
 }

@@ -27,7 +27,7 @@ export const POLICY_TYPES = [
 export const UNDERSTOOD: ReadonlySet<Feature> = new Set(FEATURES);
 
 /** What the kernel's programs enforce: the rest must not be stored, or it would be taken for enforced. */
-export const ENFORCED: ReadonlySet<Feature> = new Set<Feature>(['cidrGroups', 'icmps', 'ipProtocols']);
+export const ENFORCED: ReadonlySet<Feature> = new Set<Feature>(['nodeSelector', 'cidrGroups', 'icmps', 'ipProtocols']);
 
 /**
  * Reads one document (already parsed from YAML or JSON). Unknown and unsupported fields are refused by name: 400 if

@@ -7,7 +7,7 @@
  * 2. Only endpoints enforce: workloads that the world lists, and `init`, `health`, `ingress` and the host where they are
  *    listed. Addresses outside and other nodes forward everything on their side.
  * 3. A rule applies to an endpoint in one direction if its subject selects the endpoint's labels. A host policy applies
- *    to the host alone, and nothing else does.
+ *    to the host alone, and nothing else does. The host does not police itself.
  * 4. A rule matches a connection if its peers include the other end and its ports include the protocol and port.
  * 5. If a deny rule matches: dropped, POLICY_DENY.
  * 6. Else if an allow rule matches: forwarded, ALLOWED.
@@ -93,6 +93,7 @@ function side(
   connection: Connection,
 ): SideVerdict {
   if (!subject.identity || !isProtected(world, subject.id) || world.enforcement === 'never') return NOT_ENFORCED;
+  if (subject.id === RESERVED.host && peer.id === RESERVED.host) return NOT_ENFORCED;
   const labels = indexLabels(subject.identity.labels);
   const applying = [...policiesOf(world).values()]
     .flatMap((policy) => policy.rules.map((rule) => ({ policy, rule })))

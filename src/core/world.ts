@@ -87,6 +87,6 @@ function joinLabels(
 
 /** Default deny that no policy asked for. */
 export function builtInDefaultDeny(world: Pick<World, 'enforcement'>, subject: number): string | undefined {
-  if (world.enforcement === 'always') return 'enablePolicy=always';
+  if (world.enforcement === 'always' && subject !== RESERVED.host) return 'enablePolicy=always';
   return subject === RESERVED.init ? 'reserved:init' : undefined;
 }

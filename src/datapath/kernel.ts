@@ -110,6 +110,12 @@ export class Kernel {
     this.maps.config.set(0, { ...config, scope: scope?.cgroup ?? 0, scope_level: scope?.level ?? 0 });
   }
 
+  /** Whether processes that are no workload are judged as the reserved identity host. */
+  setHostPolicy(on: boolean): void {
+    const config = this.maps.config.get(0)!;
+    if (config.host_policy !== Number(on)) this.maps.config.set(0, { ...config, host_policy: Number(on) });
+  }
+
   /** Links of this instance that are attached now, by program. */
   attached(): string[] {
     return existsSync(join(this.#options.pinDir, 'links'))

@@ -635,7 +635,7 @@ export interface Config {
   scripts: number[];
   unsure_head: number[];
   late_cgroups: number[];
-  pad: number;
+  host_policy: number;
 }
 export const configCodec: Codec<Config> = {
   size: 112,
@@ -658,7 +658,7 @@ export const configCodec: Codec<Config> = {
       scripts: [view.getUint32(offset + 80, true), view.getUint32(offset + 84, true)],
       unsure_head: [view.getUint32(offset + 88, true), view.getUint32(offset + 92, true)],
       late_cgroups: [view.getUint32(offset + 96, true), view.getUint32(offset + 100, true)],
-      pad: view.getUint32(offset + 104, true),
+      host_policy: view.getUint32(offset + 104, true),
     };
   },
   encode(view, offset, value) {
@@ -679,7 +679,7 @@ export const configCodec: Codec<Config> = {
     for (let i0 = 0; i0 < 2; i0++) { const item0 = value.scripts[i0]; if (item0 === undefined) throw new RangeError('config.scripts: wanted 2 elements'); view.setUint32(offset + 80 + i0 * 4, item0, true); }
     for (let i0 = 0; i0 < 2; i0++) { const item0 = value.unsure_head[i0]; if (item0 === undefined) throw new RangeError('config.unsure_head: wanted 2 elements'); view.setUint32(offset + 88 + i0 * 4, item0, true); }
     for (let i0 = 0; i0 < 2; i0++) { const item0 = value.late_cgroups[i0]; if (item0 === undefined) throw new RangeError('config.late_cgroups: wanted 2 elements'); view.setUint32(offset + 96 + i0 * 4, item0, true); }
-    view.setUint32(offset + 104, value.pad, true);
+    view.setUint32(offset + 104, value.host_policy, true);
   },
 };
 

@@ -1,10 +1,12 @@
 /** Answers `POST /v1/access:check` from the desired state: pure but for the reports it is given. */
 import { type AccessAnswer, type AccessEnd, type AccessQuestion, ASKED_PROTOCOLS } from '../api/access.ts';
 import { type Explained, explain } from '../core/explain.ts';
-import { toIdentityId } from '../core/identity.ts';
+import { type Identity, RESERVED, toIdentityId } from '../core/identity.ts';
+import { hostIdentityLabels } from '../core/label.ts';
 import type { FieldError } from '../core/problem.ts';
 import type { World } from '../core/world.ts';
 import { type End, resolveEnd } from './access-end.ts';
+import { CLUSTER_NAME } from './plan.ts';
 import { ProblemError } from './problem-error.ts';
 import type { Reports } from './reports.ts';
 import type { State } from './state.ts';
@@ -19,7 +21,11 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
   const asked = { state, reports, world };
   const from = resolveEnd('from', question.from, asked, { peerHost: question.to.host });
   const to = resolveEnd('to', question.to, asked, { port, peerHost: question.from.host });
-  const whole: World = { ...world, identities: [...world.identities, ...from.hypothetical, ...to.hypothetical] };
+  const hosts = [...from.ends, ...to.ends].flatMap((end) => hostIdentity(end, reports)).slice(0, 1);
+  const whole: World = {
+    ...world,
+    identities: [...world.identities, ...from.hypothetical, ...to.hypothetical, ...hosts],
+  };
   const pairs = from.ends.flatMap((source) =>
     to.ends.map((destination) => ask(whole, source, destination, protocol, port ?? type)),
   );
@@ -37,6 +43,13 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
 }
 
 type Protocol = keyof typeof ASKED_PROTOCOLS;
+
+/** The host as host policies select it: one at most is the host itself, others are remote nodes. */
+function hostIdentity({ identity, host }: End, reports: Reports): Identity[] {
+  const known = host === undefined ? undefined : reports.all.get(host);
+  if (identity !== RESERVED.host || known === undefined) return [];
+  return [{ id: toIdentityId(identity), labels: hostIdentityLabels(known.report.labels ?? {}, CLUSTER_NAME) }];
+}
 
 interface Traffic {
   readonly protocol: Protocol;

@@ -396,7 +396,6 @@ const tcp = [{ port: '80', protocol: 'TCP' }];
 
 /** Refused with 422: Cilium 1.19 has it, this version has not. */
 const NOT_SUPPORTED: readonly Row[] = [
-  [ccnp({ nodeSelector: {}, ingress: [{}] }), '/spec/nodeSelector', 'nodeSelector is not supported yet'],
   [
     cnp({ endpointSelector: {}, ingressDeny: [{ toPorts: [{ rules: {} }] }] }),
     '/spec/ingressDeny/0/toPorts/0/rules',
@@ -440,7 +439,6 @@ const NOT_SUPPORTED: readonly Row[] = [
     '/spec/ingress/0/toPorts/0/rules/l7proto',
     'rules.l7proto is not supported yet',
   ],
-  [ccnp({ nodeSelector: {}, ingress: [{}] }), '/spec/nodeSelector', 'nodeSelector is not supported yet'],
   [
     cnp({ endpointSelector: {}, ingressDeny: [{ toPorts: [{ rules: {} }] }] }),
     '/spec/ingressDeny/0/toPorts/0/rules',

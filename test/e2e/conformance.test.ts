@@ -20,7 +20,7 @@ let keeper: Puppet | undefined;
 const NOT_HERE = [
   'cilium-l3l4 cluster', // another cluster
   'cilium-l3l4 fqdn', // not supported yet
-  'cilium-l3l4 host', // not enforced yet
+  'cilium-l3l4 host', // this host has other labels; host-policy.test.ts
   'cilium-l3l4 mode', // enable-policy.test.ts
   'cilium-l3l4 requires', // gone from Cilium
 ];

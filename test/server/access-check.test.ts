@@ -164,6 +164,26 @@ test('what cannot be asked is refused by field', async () => {
   }
 });
 
+test('a host is judged by the host policies that select its labels', async () => {
+  await ok('PUT', '/v1/agent/hosts/web-1/report', {
+    ...REPORT,
+    addresses: ['10.0.0.8'],
+    endpoints: [],
+    labels: { tier: 'web' },
+  });
+  await ok('PUT', '/v1/policies/ccnp/hosts', {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumClusterwideNetworkPolicy',
+    metadata: { name: 'hosts' },
+    spec: { nodeSelector: { matchLabels: { tier: 'web' } }, egress: [{ toEntities: ['cluster'] }] },
+  });
+  const web = await verdictOf({ host: 'web-1' }, { ip: '198.51.100.9' }, 443);
+  assert.is(web.verdict, 'DROPPED');
+  assert.is(web.egress.by.rule, 'default deny of ccnp/hosts');
+  assert.is((await verdictOf({ host: 'db-1' }, { ip: '198.51.100.9' }, 443)).verdict, 'FORWARDED');
+  await call(server, 'DELETE', '/v1/policies/ccnp/hosts');
+});
+
 test('it is a read, and described in OpenAPI under its own path', async () => {
   const { body } = await call(server, 'GET', '/openapi.json');
   assert.ok(body.paths['/v1/access:check'].post);
