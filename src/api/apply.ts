@@ -60,7 +60,7 @@ export const Plan = object({
   identities: v.number(),
   /** Live endpoints whose verdicts would change. */
   endpoints: v.array(object({ id: v.string(), workload: v.string(), host: v.string() })),
-  /** At most 500; `verdictsTotal` says how many there are. */
+  /** At most 500; `verdictsTotal` says how many there are, beyond 20,000 at least. */
   verdicts: v.array(VerdictChange),
   verdictsTotal: v.number(),
   entries: EntryChange,

@@ -89,6 +89,7 @@ export const NOUNS: readonly Noun[] = [
     body: (p) => p.document,
     columns: [
       { title: 'NAME', cell: policyRef },
+      { title: 'MODE', cell: (p) => p.status.mode },
       { title: 'ENDPOINTS', cell: (p) => String(p.status.selects.endpoints) },
       { title: 'ENFORCED ON', cell: (p) => `${p.status.enforced.hosts} of ${p.status.enforced.of} hosts` },
       { title: 'REVISION', cell: (p) => String(p.meta.revision) },

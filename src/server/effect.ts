@@ -18,17 +18,20 @@ export interface Effect {
 
 /** Most changes that are listed one by one. */
 const MOST = 500;
+/** Beyond, each workload counts once: then the total is what there is at least. */
+const MOST_COUNTED = 20_000;
 
 export function toEffect(before: State, after: State, fitted: Fitted): Effect {
   const verdicts: Effect['verdicts'][number][] = [];
   const workloads = new Set<string>();
   let verdictsTotal = 0;
-  for (const change of verdictChanges({
+  const comparison = {
     before: { state: before, compiled: fitted.before },
     after: { state: after, compiled: fitted.after },
     changed: fitted.changed,
     prefixOf: fitted.prefixOf,
-  })) {
+  };
+  for (const change of verdictChanges(comparison, () => verdictsTotal >= MOST_COUNTED)) {
     verdictsTotal++;
     workloads.add(change.workload);
     if (verdicts.length < MOST) verdicts.push(change);

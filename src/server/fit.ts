@@ -60,12 +60,17 @@ export class FitCheck {
     const errors = capacityProblems(needed);
     if (errors.length > 0)
       throw new ProblemError('does-not-fit', `Cannot accept it: ${errors[0]!.message}`, { errors });
+    const prefixesById = () => new Map(world.cidrs.map(({ id, prefix }) => [id as number, prefix]));
+    let byId: ReturnType<typeof prefixesById> | undefined;
     const after = (id: number) => this.#compiler.all().get(id as IdentityId);
     return {
       changed: [...before.keys()],
       before: (id) => (before.has(id) ? before.get(id) : after(id)),
       after,
-      prefixOf: (id) => world.cidrs.find((cidr) => cidr.id === id)?.prefix,
+      prefixOf(id) {
+        byId ??= prefixesById();
+        return byId.get(id);
+      },
       entries: { added: added + Math.max(0, prefixes), removed: removed + Math.max(0, -prefixes), changed },
       needed,
     };

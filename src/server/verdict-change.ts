@@ -28,7 +28,8 @@ export const OTHERS = '*';
 
 type Change = Omit<VerdictChange, 'endpoints' | 'hosts'> & { readonly workload: string };
 
-export function* verdictChanges(comparison: Comparison): Generator<Change, void, void> {
+/** @param isEnough once it holds, of each further workload and direction only the first change is given */
+export function* verdictChanges(comparison: Comparison, isEnough = () => false): Generator<Change, void, void> {
   const { before, after } = comparison;
   const moved = movedWorkloads(before.state, after.state);
   const changed = new Set(comparison.changed);
@@ -42,7 +43,10 @@ export function* verdictChanges(comparison: Comparison): Generator<Change, void,
       const now = after.compiled(is)?.[direction];
       if (!old?.enforced && !now?.enforced) continue;
       const peers = isWhole ? undefined : moved;
-      for (const change of directionChanges(old, now, comparison, peers)) yield { workload: key, direction, ...change };
+      for (const change of directionChanges(old, now, comparison, peers, moved)) {
+        yield { workload: key, direction, ...change };
+        if (isEnough()) break;
+      }
     }
   }
 }
@@ -63,11 +67,12 @@ function* directionChanges(
   after: CompiledDirection | undefined,
   comparison: Comparison,
   only: ReadonlySet<string> | undefined,
+  moved: ReadonlySet<string>,
 ): Generator<Omit<Change, 'workload' | 'direction'>, void, void> {
   const others = tableDiff(tableOf(before, 0), tableOf(after, 0));
   if (only === undefined) for (const range of others) yield { peer: OTHERS, ...toChange(range) };
   const same = JSON.stringify(others);
-  const peers = only === undefined ? namedPeers(before, after, comparison) : pairsOf(only, comparison);
+  const peers = only === undefined ? namedPeers(before, after, comparison, moved) : pairsOf(only, comparison);
   for (const [peer, [was, is]] of [...peers].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const own = tableDiff(tableOf(before, was), tableOf(after, is));
     // As for everyone else: said already.
@@ -81,16 +86,17 @@ function tableOf(direction: CompiledDirection | undefined, peer: number) {
   return direction.peers.get(peer) ?? direction.peers.get(0)!;
 }
 
-/** Name → identity before and after, of every peer that has a table of its own in one of the two. */
+/** Name → identity before and after, of every peer whose table is another now. Equal tables are one object. */
 function namedPeers(
   before: CompiledDirection | undefined,
   after: CompiledDirection | undefined,
   comparison: Comparison,
+  moved: ReadonlySet<string>,
 ): Map<string, readonly [number, number]> {
-  const peers = new Map<string, readonly [number, number]>();
+  const peers = pairsOf(moved, comparison);
   const states = [comparison.before.state, comparison.after.state];
   for (const id of new Set([...(before?.peers.keys() ?? []), ...(after?.peers.keys() ?? [])])) {
-    if (id === 0) continue;
+    if (id === 0 || tableOf(before, id) === tableOf(after, id)) continue;
     const keys = new Set(states.flatMap((state) => state.identities.get(String(id))?.workloads ?? []));
     for (const [key, pair] of pairsOf(keys, comparison)) peers.set(key, pair);
     const name = keys.size > 0 ? undefined : (reservedName(id) ?? comparison.prefixOf(id));

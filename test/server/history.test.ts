@@ -109,6 +109,7 @@ test('rollback honours If-Match, and refuses what never was, was not then, or is
     [`${PATH}:rollback`, { revision: items.at(-1).revision }, 412, /GET it again/, { 'if-match': '"00000000-1"' }],
     [`${PATH}:rollback`, { revision: items.at(-4).revision }, 409, /it was deleted at revision/],
     [`${PATH}:rollback`, { revision: 0 }, 400, /must be 1 or more/],
+    [`${PATH}:rollback`, { revision: 1_000_000 }, 400, /is not there yet: the newest is/],
     [`${PATH}:rollback`, { revison: 1 }, 400, /did you mean ..revision/],
     ['/v1/policies/cnp/shop/never:rollback', { revision: 1 }, 404, /no cnp\/shop\/never/],
   ];

@@ -100,7 +100,16 @@ function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[]
         const body = check(Rollback, document.value);
         if (!body.ok) throw toProblem({ ...body, errors: locateErrors(body.errors, document) }, 'the rollback');
         const key = keyOf(c, kind);
-        const version = await readVersion(db, key, body.value.revision);
+        const { revision } = body.value;
+        if (revision > store.state.revision) {
+          const error = {
+            path: '/revision',
+            message: `is not there yet: the newest is ${store.state.revision}`,
+            value: revision,
+          };
+          throw toProblem({ ok: false, errors: locateErrors([error], document) }, 'the rollback');
+        }
+        const version = await readVersion(db, key, revision);
         const policy = unwrap(parsePolicy(version.document), `revision ${version.revision} of ${key}`);
         const errors = expiryErrors(version.document, Date.now());
         if (errors.length > 0) throw toProblem({ ok: false, errors }, `revision ${version.revision} of ${key}`);
