@@ -218,9 +218,12 @@ fact(
     assert.is(own.cgroup, '/system.slice/cron.service');
     assert.is(own.workload, 'shop/job');
     assert.is((await connected('127.5.1.2')).workload, undefined);
-    const [cron] = (await postern.api('GET', '/v1/endpoints?limit=500')).body.items.filter(
-      (one: any) => one.workload === 'shop/cron',
-    );
+    let cron: any;
+    await until('cron is an endpoint', async () => {
+      const { body } = await postern.api('GET', '/v1/endpoints?workload=shop/cron');
+      [cron] = body.items;
+      return cron !== undefined;
+    });
     assert.equal(
       cron.processes.map((one: any) => one.exe),
       ['/usr/sbin/cron'],
