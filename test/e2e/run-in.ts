@@ -37,7 +37,10 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
   child.stderr!.setEncoding('utf8').on('data', (text) => {
     stderr += text;
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 5_000);
+  const timer = setTimeout(
+    () => child.kill('SIGKILL'),
+    (options.limitMs ?? 5_000) * Number(process.env.POSTERN_TEST_SLOW ?? 1),
+  );
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {

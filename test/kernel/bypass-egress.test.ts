@@ -7,6 +7,7 @@ import type { ChildProcess } from 'node:child_process';
 import { inNetns } from 'libbpf-ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { revoke } from '../../src/datapath/revoke.ts';
 import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { skip } from '../skip.ts';
@@ -112,7 +113,7 @@ test('sockets that are older than the policy lose their right when it comes', as
   lab.policy(undefined);
   const child = await lab.serve([lab.program('held'), 'open', DENIED[4], 'TAG-old'], /READY/);
   lab.enforce();
-  inNetns(lab.home.path, () => lab.kernel.iterate('revoke_tcp'));
+  inNetns(lab.home.path, () => revoke(lab.kernel));
   const frames = await lab.watch(() => sent(child));
   assert.equal(
     frames.filter((frame) => to(DENIED[4])(frame) && frame.tag !== '-'),
@@ -133,7 +134,7 @@ for (const mode of ['open', 'inflight'])
         young.kernel.maps.config.set(0, { ...young.kernel.maps.config.get(0)!, round });
         young.kernel.iterate('backfill');
       }
-      inNetns(young.home.path, () => young.kernel.iterate('revoke_tcp'));
+      inNetns(young.home.path, () => revoke(young.kernel));
       const frames = await young.watch(() => sent(child));
       assert.equal(
         frames.filter((frame) => to(DENIED[4])(frame) && frame.tag !== '-'),

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { inNetns } from 'libbpf-ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { revoke } from '../../src/datapath/revoke.ts';
 import { run, serve } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { DENIED, FRIEND, FRIENDS, GHOST, HOME, type Lab, openLab } from './lab.ts';
@@ -110,7 +111,7 @@ for (const form of ['late', 'crossed'])
         await until('the peer has the SYN', () => /SYN/.test(out));
         if (isEnforced) {
           lab.enforce();
-          inNetns(lab.home.path, () => lab.kernel.iterate('revoke_tcp'));
+          inNetns(lab.home.path, () => revoke(lab.kernel));
         }
         const closed = new Promise((resolve) => ghost.once('close', resolve));
         ghost.stdin!.end('go\n');

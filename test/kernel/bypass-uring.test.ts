@@ -2,6 +2,7 @@
 import { inNetns } from 'libbpf-ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { revoke } from '../../src/datapath/revoke.ts';
 import { told } from '../e2e/wait.ts';
 import { DEN, DENIED, FRIEND, FRIENDS, type Frame, type Lab, NOBODY, openLab } from './lab.ts';
 
@@ -48,7 +49,7 @@ for (const family of [4, 6] as const)
         young.kernel.maps.config.set(0, { ...young.kernel.maps.config.get(0)!, round });
         young.kernel.iterate('backfill');
       }
-      inNetns(young.home.path, () => young.kernel.iterate('revoke_tcp'));
+      inNetns(young.home.path, () => revoke(young.kernel));
       const frames = await young.watch(async () => {
         const end = new Promise((resolve) => child.once('close', resolve));
         child.stdin!.end('go\n');

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { inNetns } from 'libbpf-ts';
+import { revoke } from '../../src/datapath/revoke.ts';
 import { serve } from '../e2e/run-in.ts';
 import { until } from '../e2e/wait.ts';
 import { DENIED, FRIENDS, type Frame, HOME, type Lab, NOBODY } from './lab.ts';
@@ -51,7 +52,7 @@ export async function fuzz(lab: Lab, seed: number, end: number): Promise<FuzzRes
         // words of a denied epoch are said under its policy only
         if (isDenied) {
           lab.enforce();
-          for (let pass = 0; pass < 2; pass++) inNetns(lab.home.path, () => lab.kernel.iterate('revoke_tcp'));
+          for (let pass = 0; pass < 2; pass++) inNetns(lab.home.path, () => revoke(lab.kernel));
         }
         pester.stdin!.write(`${epoch}\n`);
         await until('the peer knows', () => hears.text.includes(`${epoch}\n`));

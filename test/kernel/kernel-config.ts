@@ -3,6 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { gunzipSync } from 'node:zlib';
 
+/** The running kernel's version is this or newer. */
+export function isKernelAtLeast(major: number, minor: number): boolean {
+  const [, have, sub] = /^(\d+)\.(\d+)/.exec(release())!;
+  return Number(have) > major || (Number(have) === major && Number(sub) >= minor);
+}
+
 let text: string | undefined;
 
 /** "IPV6_MIP6": built in or as a module. */

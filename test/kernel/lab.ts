@@ -92,16 +92,18 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
     const program = (source: string): string => {
       const known = programs.get(source);
       if (known !== undefined) return known;
-      const binary = join(folder, source);
-      execFileSync('cc', [
-        '-O1',
-        '-Wall',
-        '-Werror',
-        '-D_GNU_SOURCE',
-        '-o',
-        binary,
-        join(import.meta.dirname, 'attacks', `${source}.c`),
-      ]);
+      const made = process.env.POSTERN_TEST_PROGRAMS; // where there is no compiler
+      const binary = join(made ?? folder, source);
+      if (made === undefined)
+        execFileSync('cc', [
+          '-O1',
+          '-Wall',
+          '-Werror',
+          '-D_GNU_SOURCE',
+          '-o',
+          binary,
+          join(import.meta.dirname, 'attacks', `${source}.c`),
+        ]);
       programs.set(source, binary);
       return binary;
     };

@@ -69,6 +69,18 @@ int main(int argc, char **argv)
 		say(mode, tcp_connect(socket(family, SOCK_STREAM, 0), &d, nd));
 	} else if (!strcmp(mode, "mptcp")) { /* the subflow that leaves is a socket of the kernel */
 		say(mode, tcp_connect(socket(family, SOCK_STREAM, 262), &d, nd));
+	} else if (!strcmp(mode, "sctp") || !strcmp(mode, "sctp-packet")) {
+		fd = socket(family, !strcmp(mode, "sctp") ? SOCK_STREAM : SOCK_SEQPACKET, 132);
+		say("socket", fd);
+		say(mode, tcp_connect(fd, &d, nd));
+	} else if (!strcmp(mode, "smc")) { /* begins as TCP, by a socket of the kernel */
+		fd = socket(43, SOCK_STREAM, family == AF_INET ? 0 : 1);
+		say("socket", fd);
+		say(mode, tcp_connect(fd, &d, nd));
+	} else if (!strcmp(mode, "l2tp")) {
+		fd = socket(family, SOCK_DGRAM, 115);
+		say("socket", fd);
+		say(mode, sendto(fd, tag, length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "udp")) {
 		say(mode, sendto(socket(family, SOCK_DGRAM, 0), tag, length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "ping")) {
