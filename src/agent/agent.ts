@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { releaseFilePages } from 'libbpf-ts';
 import type { Snapshot, WireWorkload } from '../api/agent-stream.ts';
 import type { Flow } from '../api/flow.ts';
 import type { AgentAnswer } from '../api/preview.ts';
@@ -46,6 +47,8 @@ import { workloadsByIdentity } from './workload-names.ts';
 
 const STATE_FILE = 'agent-state.json';
 const LOOK_MS = 2_000;
+/** By then most of what the start needs of Node's own program is needed no more. */
+const STARTED_MS = 5_000;
 /** Every so many looks, users and files behind the match clauses are read again: with many clauses that takes time. */
 const MATCH_LOOKS = 5;
 
@@ -315,6 +318,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       log(`look around: ${(error as Error).message}`);
     }
   }, LOOK_MS);
+  const release = setTimeout(() => releaseFilePages(process.execPath), STARTED_MS).unref();
   reporter.soon();
 
   return {
@@ -325,6 +329,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         : (kernel.maps.proc.get(pid)?.identity ?? 0) !== 0,
     close: async () => {
       clearInterval(look);
+      clearTimeout(release);
       surroundings.stop();
       stopWatch();
       containers.stop();

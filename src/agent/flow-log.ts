@@ -2,6 +2,8 @@ import type { Flow } from '../api/flow.ts';
 
 /** Flows kept for whoever asks the agent itself. */
 const KEPT = 4096;
+/** More that may be there before the oldest go, so that not every flow moves all others. */
+const SPARE = 512;
 
 /** The last flows of this host, and who follows them. */
 export class FlowLog {
@@ -10,7 +12,7 @@ export class FlowLog {
 
   push(flow: Flow): void {
     this.#flows.push(flow);
-    if (this.#flows.length > KEPT * 2) this.#flows.splice(0, this.#flows.length - KEPT);
+    if (this.#flows.length > KEPT + SPARE) this.#flows.splice(0, this.#flows.length - KEPT);
     for (const follow of this.#followers) follow(flow);
   }
 

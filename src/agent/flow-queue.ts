@@ -1,7 +1,7 @@
 import type { Flow } from '../api/flow.ts';
 import type { ServerClient } from './server-client.ts';
 
-/** Flows that may wait for the server, about 40 MB; what comes beyond is lost and counted. */
+/** Flows that may wait for the server, about 40 MB of text; what comes beyond is lost and counted. */
 const MAX_WAITING = 50_000;
 const BATCH = 1_000;
 const EVERY_MS = 100;
@@ -11,7 +11,8 @@ const RETRY_MS = 1_000;
 export class FlowQueue {
   readonly #client: ServerClient;
   readonly #host: string;
-  #waiting: Flow[] = [];
+  /** As text: half of what the objects would take. */
+  #waiting: string[] = [];
   #lost = 0;
   #timer: NodeJS.Timeout | undefined;
   #sending = false;
@@ -27,7 +28,7 @@ export class FlowQueue {
       this.#lost++;
       return;
     }
-    this.#waiting.push(flow);
+    this.#waiting.push(JSON.stringify(flow));
     this.#schedule(EVERY_MS);
   }
 
@@ -57,7 +58,7 @@ export class FlowQueue {
     this.#sending = true;
     const batch = this.#waiting.slice(0, BATCH);
     const lost = this.#lost;
-    const lines = [JSON.stringify({ host: this.#host, lost }), ...batch.map((flow) => JSON.stringify(flow))];
+    const lines = [JSON.stringify({ host: this.#host, lost }), ...batch];
     try {
       await this.#client.send('POST', '/v1/agent/flows', 'application/x-ndjson', `${lines.join('\n')}\n`);
       this.#waiting = this.#waiting.slice(batch.length);

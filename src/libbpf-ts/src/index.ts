@@ -2,6 +2,7 @@
 
 export type { Features } from './api/features.ts';
 export { features, libbpfVersion, possibleCpus } from './api/features.ts';
+export { releaseFilePages } from './api/file-pages.ts';
 export { isBpffs, mountBpffs, mountCgroup2 } from './api/file-system.ts';
 export { BpfLink } from './api/link.ts';
 export type { MapCreateOptions } from './api/map.ts';

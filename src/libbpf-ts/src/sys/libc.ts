@@ -13,6 +13,9 @@ export const libc = {
     'void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)',
   ),
   munmap: bind<(addr: Pointer, length: number) => number>('int munmap(void *addr, size_t length)'),
+  madvise: bind<(addr: Pointer, length: number, advice: number) => number>(
+    'int madvise(void *addr, size_t length, int advice)',
+  ),
   free: bind<(addr: Pointer) => void>('void free(void *addr)'),
   vasprintf: bind<(out: [Pointer | null], format: Pointer, args: Pointer) => number>(
     'int vasprintf(_Out_ void **out, const void *format, void *args)',
