@@ -24,7 +24,7 @@ export function help(commands: readonly Command[], path: readonly string[]): str
 
 const SECTIONS: readonly (readonly [string, readonly string[]])[] = [
   ['Look', ['status', 'observe', 'discover', 'get']],
-  ['Change', ['apply', 'delete']],
+  ['Change', ['apply', 'delete', 'run']],
   ['Nouns, each with its verbs', ['workload', 'policy', 'endpoint', 'identity', 'host', 'namespace', 'flow']],
   ['Run', ['standalone', 'server', 'agent']],
   ['Other', ['version', 'completion', 'help']],
