@@ -12,6 +12,7 @@ import { Kernel } from '../datapath/kernel.ts';
 import { createBootClock } from './boot-clock.ts';
 import { CgroupTree } from './cgroup-tree.ts';
 import { CloudTags } from './cloud-tags.ts';
+import { connectionLog } from './connection-log.ts';
 import { Containers } from './containers.ts';
 import { DerivedLabels } from './derived-labels.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
@@ -23,6 +24,7 @@ import type { FlowNames } from './flow-names.ts';
 import { FlowQueue } from './flow-queue.ts';
 import { HostReports } from './host-report.ts';
 import { reservedOrWire } from './identity-labels.ts';
+import { isBehind, readKernelNote, writeKernelNote } from './kernel-note.ts';
 import { Labels, scopeOf } from './labels.ts';
 import { LateClauses } from './late-clauses.ts';
 import { startLocalApi } from './local-api.ts';
@@ -93,9 +95,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const held = loadState(options, log);
   netns.refresh();
   kernel.setScope(scope === '' ? undefined : { cgroup: tree.id(scope)!, level: scope.split('/').length });
+  // What the kernel has stays until the control plane says what that is, where the disk does not know it.
+  const note = kernel.resumed ? readKernelNote(options.runDir) : undefined;
+  let isWaiting = isBehind(held, note);
+  if (isWaiting) {
+    const has = `the kernel has revision ${note!.revision}, the disk ${held.revision}`;
+    problems.set('policy', `${has}: keeping the kernel's until the control plane answers`);
+    log(problems.get('policy')!);
+  }
   try {
-    enforcement.prepare(files.mergedInto(held));
+    if (!isWaiting) enforcement.prepare(files.mergedInto(held));
   } catch (error) {
+    isWaiting = kernel.resumed;
     problems.set('policy', `revision ${held.revision} on disk cannot be applied: ${(error as Error).message}`);
     log(`${problems.get('policy')}; keeping what the kernel has`);
   }
@@ -106,11 +117,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log(`${(error as Error).message}: what postern run started is judged like any process`);
   }
   kernel.attachTracing();
-  labels.relabel();
+  if (!isWaiting) labels.relabel();
   labels.exemptSelf(process.pid);
   kernel.attachSockets();
-  labels.labelSockets();
-  enforcement.revoke();
+  if (!isWaiting) labels.labelSockets();
+  if (!isWaiting) enforcement.revoke();
   log(
     `kernel: ${kernel.attached().length} hooks at ${options.cgroupRoot}, ${kernel.resumed ? 'taken over from an earlier run' : 'attached'}, revision ${held.revision}`,
   );
@@ -225,11 +236,21 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       if (problem !== undefined) log(problems.get('state')!);
     },
   );
+  const noteDown = (state: DesiredState): void => {
+    try {
+      writeKernelNote(options.runDir, state);
+    } catch (error) {
+      log(`which revision the kernel has is not noted: ${(error as Error).message}`);
+    }
+  };
   const apply = (state: DesiredState): void => {
+    if (isWaiting && state === held) return;
     wanted = state;
     try {
       const merged = files.mergedInto(state);
+      noteDown(state);
       enforcement.apply(merged);
+      isWaiting = false;
       applied = state;
       problems.delete('policy');
       byIdentity = workloadsByIdentity(merged);
@@ -239,6 +260,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         `revision ${state.revision} not applied: ${(error as Error).message}, keeping revision ${enforcement.applied.revision}`,
       );
       log(problems.get('policy')!);
+      if (!isWaiting) noteDown(applied);
     }
     saver.soon();
     reporter.soon();
@@ -362,23 +384,4 @@ function loadState(options: AgentOptions, log: (message: string) => void): Desir
 /** Not reserved, and not a prefix. */
 function isWorkloadIdentity(id: number): boolean {
   return id >= 1 << 16 && !isLocalIdentity(id);
-}
-
-/** Says each change of the connection once. */
-function connectionLog(
-  log: (message: string) => void,
-  server: string,
-  onChange: (connected: boolean) => void,
-): (connected: boolean, detail: string) => void {
-  let before: boolean | undefined;
-  return (connected, detail) => {
-    if (connected === before) return;
-    before = connected;
-    log(
-      connected
-        ? `control plane: connected to ${server}`
-        : `control plane: ${detail}; enforcement goes on, trying again`,
-    );
-    onChange(connected);
-  };
 }
