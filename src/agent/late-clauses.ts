@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { ListeningSocket } from '../core/match-clause.ts';
 import { addressText } from '../datapath/events.ts';
 import { type CgroupEvent, type ExecEvent, type ListenEvent, ProcFlag } from '../datapath/postern.skel.ts';
@@ -26,7 +27,7 @@ export class LateClauses {
   exec(event: ExecEvent): void {
     if (event.forked === 0) this.#listening.delete(event.tgid);
     if ((event.flags & ProcFlag.PROC_PENDING) !== 0)
-      this.#settle(event.tgid, event.forked === 0 ? undefined : event.ppid);
+      this.#settle(event.tgid, { forkedFrom: event.forked === 0 ? undefined : event.ppid, uid: uidThen(event) });
     else if (this.#decided.has(event.tgid) && this.#labels.late.restore(event)) this.#revokeSoon();
   }
 
@@ -58,9 +59,18 @@ export class LateClauses {
     return wallUs <= (this.#decided.get(pid) ?? 0) * 1000;
   }
 
-  #settle(pid: number, forkedFrom?: number): void {
-    const moved = this.#labels.late.settle(pid, { forkedFrom });
+  #settle(pid: number, then: { forkedFrom?: number | undefined; uid?: number | undefined } = {}): void {
+    const moved = this.#labels.late.settle(pid, then);
     this.#decided.set(pid, Date.now() + 1);
     if (moved) this.#revokeSoon();
+  }
+}
+
+/** A user is the one at the exec: a master's worker may have given up root by now. Undefined: it runs another program by now. */
+function uidThen({ tgid, comm, uid }: ExecEvent): number | undefined {
+  try {
+    return readFileSync(`/proc/${tgid}/comm`, 'utf8').trimEnd() === comm ? uid : undefined;
+  } catch {
+    return undefined; // it has ended
   }
 }

@@ -33,15 +33,21 @@ export class LateProcesses {
 
   /**
    * True if sockets of it have another name now. A child that was forked while its parent (`forkedFrom`) was pending
-   * inherits what its parent has become. `anew`: what the kernel holds of it is not its own.
+   * inherits what its parent has become. `uid`: its user at that event. `anew`: what the kernel holds of it is not its own.
    */
   settle(
     pid: number,
     {
       listening = [],
       forkedFrom,
+      uid,
       anew = false,
-    }: { listening?: readonly ListeningSocket[]; forkedFrom?: number | undefined; anew?: boolean } = {},
+    }: {
+      listening?: readonly ListeningSocket[];
+      forkedFrom?: number | undefined;
+      uid?: number | undefined;
+      anew?: boolean;
+    } = {},
   ): boolean {
     const { kernel, entries } = this.#context;
     const process = this.#context.read(pid);
@@ -54,7 +60,13 @@ export class LateProcesses {
     const parent = forkedFrom === undefined || isLabelled(old) ? undefined : this.#settled.get(forkedFrom);
     const from = old?.origin === LabelOrigin.ORIGIN_INHERITED || isHomeless(old, seen) ? old : parent;
     const inherited = from && inheritedNow(pid, from, by);
-    const facts = { ...toFacts(process), ...seen, listening, ...(inherited === undefined ? {} : { inherited }) };
+    const facts = {
+      ...toFacts(process),
+      ...(uid === undefined ? {} : { uid }),
+      ...seen,
+      listening,
+      ...(inherited === undefined ? {} : { inherited }),
+    };
     const own = decideProcess(by.program, facts);
     // A child that did nothing but fork shows the program and arguments of its parent.
     const isFork = own.origin === 'exec' && parent !== undefined && isSameClaim(own.clause, by.clauseOf(pid, parent));

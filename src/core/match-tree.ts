@@ -1,4 +1,5 @@
 import { type Gateways, gatewayOf } from './gateways.ts';
+import { isInterpreter } from './interpreter.ts';
 import { type Decision, decideProcess, type InheritedLabel, type ProcessFacts } from './match-decide.ts';
 import type { MatchProgram } from './match-program.ts';
 
@@ -26,7 +27,8 @@ export interface TreeDecision extends Decision {
  * handing on its label as fork does, except that a gateway does not hand on one that it gained itself, and that a job
  * does not have the label of the unit of which cron or supervisord is the main program.
  * A label with `inherit: none` is not handed on; a child of the same executable and script counts as a fork, unless the
- * kernel saw its exec.
+ * kernel saw its exec. A child of the same program and another user counts as a fork that gave up root: a user is the one
+ * at the exec.
  * What cannot be seen afterwards, a parent that is gone, hands on nothing but what the kernel kept.
  */
 export function decideTree(
@@ -36,6 +38,7 @@ export function decideTree(
 ): ReadonlyMap<number, TreeDecision> {
   const byPid = new Map(processes.map((process) => [process.pid, process]));
   const decided = new Map<number, TreeDecision>();
+  const uids = new Map<number, number>();
   // A loop of parents (pid reuse during the scan) ends at the one that is being decided.
   const open = new Set<number>();
   const decide = (process: TreeProcess): TreeDecision => {
@@ -46,7 +49,9 @@ export function decideTree(
     const from = parent && decide(parent);
     const inherited = process.kept ?? (parent && from && handedOn(from, parent, gateways));
     const refuses = process.refuses ?? (from && refusedBy(from, process, gateways));
-    const facts = { ...process, ...(refuses === undefined ? {} : { refuses }) };
+    const uid = parent && uids.get(parent.pid) === 0 && isWorker(process, parent) ? 0 : process.uid;
+    uids.set(process.pid, uid);
+    const facts = { ...process, uid, ...(refuses === undefined ? {} : { refuses }) };
     let own = decideProcess(program, inherited ? { ...facts, inherited } : facts);
     // Then it has what its cgroup gives it, as at fork in the kernel.
     if (parent && from && isMereFork(own, process, from, parent))
@@ -90,6 +95,12 @@ function isJobHost(process: TreeProcess, from: TreeDecision | undefined, gateway
 function refusedBy(from: TreeDecision, process: TreeProcess, gateways: Gateways): string | undefined {
   if (from.startsJobs) return gatewayOf(gateways, process)?.startsJobs ? undefined : from.gainedIn;
   return from.refuses;
+}
+
+/** As far as can be seen: an interpreter shows by its arguments that it runs something else. */
+function isWorker(child: TreeProcess, parent: TreeProcess): boolean {
+  if (child.exe === undefined || child.exe !== parent.exe || child.metAtExec !== undefined) return false;
+  return !isInterpreter(child.exe) || child.args.join('\0') === parent.args.join('\0');
 }
 
 /** Does the child meet a clause that ends at its parent only because it is a fork of it, as far as can be seen? */

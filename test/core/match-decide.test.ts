@@ -548,6 +548,34 @@ test('Oracle instances of one file and user are told apart by env, a worker by i
   assert.is(who({ exe: JAVA, user: 'kafka', args: ['java', '-cp', '/opt/kafka.Kafka.jar'] }), undefined);
 });
 
+test('a worker that gave up root after its fork is who its master is; a program of its own under another user is not', () => {
+  const compiled = program({
+    'web/unit': { systemdUnit: 'nginx.service' },
+    'web/never': { process: { exe: '/usr/sbin/nginx', user: 'www-data' } },
+    'app/worker': { process: { exe: '/usr/bin/python3.11', user: 'app' } },
+  });
+  const process = (pid: number, ppid: number, exe: string, user: string, ...args: string[]): TreeProcess => ({
+    ...{ pid, ppid, exe, args, uid: UIDS.get(user)!, cgroup: '/system.slice/nginx.service' },
+  });
+  const decided = decideTree(
+    compiled,
+    [
+      process(12, 11, '/usr/sbin/nginx', 'www-data', 'nginx: worker process'),
+      process(11, 10, '/usr/sbin/nginx', 'www-data', 'nginx: worker process'),
+      process(10, 1, '/usr/sbin/nginx', 'root', 'nginx: master process'),
+      process(20, 1, '/usr/bin/python3.11', 'root', 'python3', 'supervise.py'),
+      process(21, 20, '/usr/bin/python3.11', 'app', 'python3', 'worker.py'),
+      process(22, 20, '/usr/bin/python3.11', 'app', 'python3', 'supervise.py'),
+      process(30, 1, '/usr/sbin/nginx', 'www-data', 'nginx'),
+    ],
+    DEFAULT_GATEWAYS,
+  );
+  assert.equal(
+    [10, 11, 12, 20, 21, 22, 30].map((pid) => decided.get(pid)!.clause?.workload),
+    ['web/unit', 'web/unit', 'web/unit', 'web/unit', 'app/worker', 'web/unit', 'web/never'],
+  );
+});
+
 test('with inherit none no child has the label, but by an own exec', () => {
   const workloads = registered({
     'n/a': { process: { exe: '/bin/a', user: 'app' } },

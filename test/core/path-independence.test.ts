@@ -30,7 +30,10 @@ const clause: fc.Arbitrary<MatchClause> = fc.oneof(
 const workloads = fc
   .array(fc.array(clause, { minLength: 1, maxLength: 2 }), { minLength: 1, maxLength: 5 })
   .map((lists) => registered(Object.fromEntries(lists.map((list, i) => [`n/w${i}`, list]))));
-/** Each is started by one before it, or by nobody known, and stays where it was placed. */
+/**
+ * Each is started by one before it, or by nobody known, and stays where it was placed. A child of root with the same
+ * program has the same user: as another one it would be a fork that gave up root.
+ */
 const processes = fc
   .array(
     fc.record({
@@ -42,7 +45,13 @@ const processes = fc
     }),
     { minLength: 1, maxLength: 6 },
   )
-  .map((list) => list.map((one, i): TreeProcess => ({ ...one, pid: 10 + i, ppid: one.ppid < i ? 10 + one.ppid : 1 })));
+  .map((list) =>
+    list.reduce<TreeProcess[]>((before, one, i) => {
+      const parent = before[one.ppid];
+      const uid = parent?.exe === one.exe && parent.uid === 0 ? 0 : one.uid;
+      return [...before, { ...one, uid, pid: 10 + i, ppid: parent === undefined ? 1 : parent.pid }];
+    }, []),
+  );
 const order = fc.array(fc.nat(99), { maxLength: 40 });
 
 test('who a process is does not depend on the order of registrations, starts, stops and looks', () => {

@@ -63,7 +63,7 @@ export const SERVICES: readonly Row[] = [
         args: ['LISTENER', '-inherit'],
         uid: ORACLE,
         cgroup: 'user.slice/user-0.slice/session-c1.scope',
-        does: 'listen ready accept env:ORACLE_SID=PROD exec:/u01/bin/oracle,oraclePROD,(LOCAL=NO) connect',
+        does: 'listen ready accept fork env:ORACLE_SID=PROD exec:/u01/bin/oracle,oraclePROD,(LOCAL=NO) connect',
         listens: 'listener',
         connects: 'prod',
       },

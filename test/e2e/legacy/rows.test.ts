@@ -85,19 +85,7 @@ for (const row of ROWS)
       const child = await launch(row, i, looks);
       if (looks.listens !== undefined) {
         const port = ports.get(`${row.number}.${i}`)!;
-        const ask = `exec 3<>/dev/tcp/127.0.0.1/${port}`;
-        await until('it listens, and is known', async () => {
-          if ((await run(['bash', '-c', ask], client())).code !== 0) return false;
-          if (!looks.isLate) return true;
-          const { body } = await postern.api('GET', `/v1/flows?event=connect&port=${port}&limit=500`);
-          return body.items.some(
-            (one: { destination: { workload?: string } }) => one.destination.workload !== undefined,
-          );
-        });
-        const flow = await postern.flow(
-          `event=connect&port=${port}`,
-          ({ destination }) => !looks.isLate || destination.workload !== undefined,
-        );
+        const flow = await asked(port, ({ workload }) => !looks.isLate || workload !== undefined);
         assert.is(flow.destination.workload ?? null, nameOf(looks.listens), 'who listens');
       }
       if (looks.connects !== undefined) {
@@ -113,6 +101,43 @@ for (const row of ROWS)
         if (looks.state !== undefined) assert.is(found.state, looks.state);
       }
     });
+
+test('after another registration, and a restart of the agent, every listener is whose it was', async () => {
+  const listeners = ROWS.flatMap((row) =>
+    row.processes.flatMap(({ what, listens }, i) =>
+      listens === undefined ? [] : [{ what: `${row.number} ${what}`, listens, port: ports.get(`${row.number}.${i}`)! }],
+    ),
+  );
+  const everybody = async (when: string): Promise<void> => {
+    for (const { what, listens, port } of listeners)
+      assert.is((await asked(port)).destination.workload ?? null, nameOf(listens), `${what}, ${when}`);
+  };
+  await postern.workload('rows/unrelated', {
+    labels: { app: 'unrelated' },
+    match: { systemdUnit: 'unrelated.service' },
+  });
+  await everybody('after a registration');
+  await postern.stop('SIGKILL');
+  await postern.start();
+  await everybody('after a restart');
+});
+
+/** A connection to this port, by its flow; again until its destination is as wanted. */
+async function asked(
+  port: number,
+  isWanted: (destination: { workload?: string }) => boolean = () => true,
+): Promise<any> {
+  // biome-ignore lint/suspicious/noExplicitAny: an answer's body
+  let flow: any;
+  await until('the listener is who is wanted', async () => {
+    const { code, stdout, stderr } = await run(['bash', '-c', `echo $$; exec 3<>/dev/tcp/127.0.0.1/${port}`], client());
+    assert.is(code, 0, stderr);
+    const pid = Number(stdout);
+    flow = await postern.flow(`event=connect&port=${port}&process=${pid}`, ({ source }) => source.process?.pid === pid);
+    return isWanted(flow.destination);
+  });
+  return flow;
+}
 
 const client = () => ({ cgroup: postern.makeCgroup('client') });
 const nameOf = (name: string | null): string | null => (name === null ? null : `rows/${name}`);

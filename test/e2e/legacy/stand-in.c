@@ -48,7 +48,7 @@ static void follow(const char *what, char *value, char *rest)
 			fail(value);
 	} else if (!strcmp(what, "listen")) {
 		a = at("127.0.0.1", atoi(value));
-		listener = socket(AF_INET, SOCK_STREAM, 0);
+		listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 		if (bind(listener, (void *)&a, sizeof(a)) || listen(listener, 8))
 			fail("listen");
