@@ -25,6 +25,9 @@
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
+#define TCP_FLAGS 13 /* offset in the header */
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_FIN_WAIT2 5

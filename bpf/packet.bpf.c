@@ -108,6 +108,7 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	__u16 ports[2] = {}, sport, port = sk->src_port;
 	__u64 netns = c ? c->netns : 0;
 	__u32 l4 = 0, zero = 0;
+	__u8 flags = 0;
 	struct handshake *h;
 	struct addr src, dst;
 	struct peer p = {};
@@ -123,9 +124,10 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	h = bpf_map_lookup_elem(&handshake, &zero);
 	if (!h)
 		return 0;
-	/* the third packet of a handshake whose first was let through under this generation */
+	/* the third packet of a handshake whose first was let through under this generation; a SYN may be another socket's */
 	if (parsed && h->gen == cfg.gen && h->local_id == id && h->netns == netns && h->sport == sport && h->dport == port &&
-	    addr_equal((struct addr *)h->saddr, &src) && addr_equal((struct addr *)h->daddr, &dst))
+	    addr_equal((struct addr *)h->saddr, &src) && addr_equal((struct addr *)h->daddr, &dst) &&
+	    !bpf_skb_load_bytes(skb, l4 + TCP_FLAGS, &flags, 1) && (flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return 1;
 	if (loopback)
 		p = sender(skb, &src, &dst, sport, port, true);
