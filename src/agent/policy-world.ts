@@ -77,6 +77,7 @@ export class PolicyWorld {
       id: toIdentityId(wire.id),
       labels: wire.labels,
       ...(ports === undefined ? {} : { ports }),
+      ...(wire.mode === undefined ? {} : { mode: wire.mode }),
     };
     this.#identities.set(wire, identity);
     return identity;

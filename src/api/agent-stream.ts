@@ -4,7 +4,7 @@
  * One delta per revision: all of it belongs together. A bookmark every 10 s shows that the stream is alive.
  */
 import * as v from 'valibot';
-import { object } from './check.ts';
+import { object, oneOf } from './check.ts';
 import { PolicyDocument, PolicyKindName } from './policy.ts';
 import { WorkloadSpec } from './workload.ts';
 
@@ -31,6 +31,8 @@ export const WireIdentity = object({
   labels: v.array(v.string()),
   /** Named ports of its workloads: name → `8080/TCP`. */
   ports: v.optional(v.record(v.string(), v.string())),
+  /** What policy does to it; absent = enforce. */
+  mode: v.optional(oneOf(['observe', 'audit'])),
 });
 export type WireIdentity = v.InferOutput<typeof WireIdentity>;
 

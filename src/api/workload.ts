@@ -1,6 +1,6 @@
 /** `/v1/workloads/{namespace}/{name}`: who is it? The meaning of `match` is core/workload.ts. */
 import * as v from 'valibot';
-import { MODES, MODES_LATER } from '../core/workload-operation.ts';
+import { MODES } from '../core/workload-operation.ts';
 import { object, oneOf } from './check.ts';
 import { Drift } from './drift.ts';
 import { Meta, SERVER_FIELDS } from './meta.ts';
@@ -88,7 +88,7 @@ const Spec = {
   priority: v.optional(v.pipe(v.number(), v.integer('must be an integer'))),
   /** `none` = the label ends at the process that matches: its children have it only by an own match. */
   inherit: v.optional(oneOf(['subtree', 'none'])),
-  mode: v.optional(oneOf(MODES, MODES_LATER)),
+  mode: v.optional(oneOf(MODES)),
   /** How many endpoints each host should have; another number is shown in `status.unexpected`. */
   expect: v.optional(object({ perHost: v.pipe(v.number(), v.integer('must be an integer'), v.minValue(0)) })),
   /** Users who may start something under this name, besides root. */

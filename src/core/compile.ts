@@ -182,10 +182,12 @@ export class PolicyCompiler {
   }
 
   #compileDirection(direction: Direction, member: Member, memo: Map<string, CompiledDirection>): CompiledDirection {
+    const { mode } = member.identity;
+    if (mode === 'observe') return NOT_ENFORCED;
     const rules = [...(this.#applying.get(member.id)?.[direction] ?? [])].sort((a, b) => a.rank - b.rank);
-    const inForce = rules.filter(({ audit }) => !audit);
-    const strict = this.#compileRules(direction, member, inForce, memo);
-    if (inForce.length === rules.length) return strict;
+    const inForce = mode === 'audit' ? [] : rules.filter(({ audit }) => !audit);
+    const strict = mode === 'audit' ? NOT_ENFORCED : this.#compileRules(direction, member, inForce, memo);
+    if (inForce.length === rules.length && mode !== 'audit') return strict;
     const whole = this.#compileRules(direction, member, rules, memo);
     return whole.enforced ? auditDirection(strict, whole, (table) => this.#intern(table)) : whole;
   }

@@ -200,6 +200,7 @@ function* labelKeys(member: Member): Iterable<string> {
 function sameIdentity(a: Identity, b: Identity): boolean {
   if (a === b) return true;
   return (
+    a.mode === b.mode &&
     a.labels.length === b.labels.length &&
     a.labels.every((label, i) => label === b.labels[i]) &&
     samePorts(a.ports, b.ports)

@@ -11,6 +11,8 @@ export type PortProtocolName = NamedPort['protocol'];
 
 export interface Identity {
   readonly id: IdentityId;
+  /** What policy does to it; absent = enforce. `audit`: what would be dropped is forwarded and recorded; `observe`: nothing is judged. */
+  readonly mode?: 'observe' | 'audit';
   /** Canonical `source:key=value`, sorted; see label.ts. */
   readonly labels: readonly string[];
   /** Policy may name them. */

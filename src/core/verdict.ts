@@ -23,6 +23,7 @@
  *     name for that protocol; else nothing.
  * 12. Policies in audit: rules 5 to 8 are asked twice, of those in force, then of all. What those in force drop is dropped;
  *     else what all would drop is AUDIT, forwarded, with the rules that would have dropped it.
+ *     An endpoint in audit has none in force, one that is observed is not judged on its side.
  * 13. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
  */
 import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
@@ -93,19 +94,24 @@ function side(
   connection: Connection,
 ): SideVerdict {
   if (!subject.identity || !isProtected(world, subject.id) || world.enforcement === 'never') return NOT_ENFORCED;
+  if (subject.identity.mode === 'observe') return NOT_ENFORCED;
   if (subject.id === RESERVED.host && peer.id === RESERVED.host) return NOT_ENFORCED;
   const labels = indexLabels(subject.identity.labels);
   const applying = [...policiesOf(world).values()]
     .flatMap((policy) => policy.rules.map((rule) => ({ policy, rule })))
     .filter(({ rule }) => rule.direction === direction && protects(rule, subject.id) && selects(rule.subject, labels));
-  const inForce = judge(
-    world,
-    applying.filter(({ policy }) => policy.mode !== 'audit'),
-    subject,
-    peer,
-    receiver,
-    connection,
-  );
+  const { mode } = subject.identity;
+  const inForce =
+    mode === 'audit'
+      ? NOT_ENFORCED
+      : judge(
+          world,
+          applying.filter(({ policy }) => policy.mode !== 'audit'),
+          subject,
+          peer,
+          receiver,
+          connection,
+        );
   if (inForce.verdict === 'DROPPED') return inForce;
   const whole = judge(world, applying, subject, peer, receiver, connection);
   if (whole.verdict === 'DROPPED') return { ...whole, verdict: 'AUDIT' };

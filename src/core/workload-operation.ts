@@ -13,16 +13,15 @@ export interface Operation {
 
 export type Mode = (typeof MODES)[number];
 
-export const MODES = ['enforce'] as const;
-export const MODES_LATER = ['observe', 'audit'] as const;
+/** From the least to the most: `observe` judges nothing, `audit` records what would be dropped. */
+export const MODES = ['observe', 'audit', 'enforce'] as const;
 const PER_HOST_MAX = 10_000;
 const RUN_BY_MAX = 64;
 
 /** Reports what is wrong; what it gives back is right only if nothing was. */
 export function checkOperation(fields: Fields, body: Record<string, unknown>): Operation {
   const { mode, expect, runBy, addresses } = body;
-  if (MODES_LATER.includes(mode as never)) fields.later('/mode', `mode ${mode}`);
-  else if (mode !== undefined && !MODES.includes(mode as never))
+  if (mode !== undefined && !MODES.includes(mode as never))
     fields.bad('/mode', `must be one of ${MODES.join(', ')}`, mode, MODES);
   for (const [key, value] of Object.entries({ mode, expect, runBy }))
     if (value !== undefined && addresses !== undefined)

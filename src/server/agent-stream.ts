@@ -118,6 +118,6 @@ function toWirePolicy({ kind, namespace, name, document }: StoredPolicy): WirePo
   return { kind, ...(namespace !== undefined && { namespace }), name, document };
 }
 
-function toWireIdentity({ id, labels, ports }: StoredIdentity): WireIdentity {
-  return { id, labels: [...labels], ...(ports !== undefined && { ports }) };
+function toWireIdentity({ id, labels, ports, mode }: StoredIdentity): WireIdentity {
+  return { id, labels: [...labels], ...(ports !== undefined && { ports }), ...(mode !== undefined && { mode }) };
 }

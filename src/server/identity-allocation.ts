@@ -4,6 +4,7 @@
  */
 import { MAX_WORKLOAD_NUMBER, MIN_WORKLOAD_NUMBER, workloadIdentity } from '../core/identity.ts';
 import type { Draft } from './draft.ts';
+import { modeOf, strictest } from './identity-mode.ts';
 import { ProblemError } from './problem-error.ts';
 import type { StoredIdentity, StoredWorkload } from './state.ts';
 
@@ -37,11 +38,13 @@ function setMembers(draft: Draft, id: number, key: string, present: boolean): vo
   const others = identity.workloads.filter((workload) => workload !== key);
   const workloads = present ? [...others, key].sort() : others;
   const ports = portsOf(draft, workloads);
+  const mode = strictest(workloads.map((workload) => modeOf(draft, workload)));
   const next: StoredIdentity = {
     id,
     labels: identity.labels,
     workloads,
     ...(ports !== undefined && { ports }),
+    ...(mode !== undefined && { mode }),
     ...(workloads.length === 0 && { unusedSince: draft.author.now }),
   };
   if (JSON.stringify(next) !== JSON.stringify(identity)) draft.put('identities', String(id), next);

@@ -11,6 +11,7 @@ import { overlapping } from '../core/workload-addresses.ts';
 import { type Author, Draft } from './draft.ts';
 import { etagOf } from './etag.ts';
 import { allocateIdentity, moveWorkload } from './identity-allocation.ts';
+import { checkModes } from './identity-mode.ts';
 import { ProblemError } from './problem-error.ts';
 import { type Collection, policyKey, rememberPolicy, type State, type StoredOf } from './state.ts';
 
@@ -81,6 +82,7 @@ export function planWrite(
     checkPrecondition(draft.get(target.collection, target.key), precondition, describe(operation), target);
     perform(draft, operation, target.key);
   }
+  checkModes(draft);
   return draft;
 }
 

@@ -48,6 +48,8 @@ export interface StoredIdentity {
   /** Keys of the workloads that have it, sorted; empty = kept so that its number is not reused too soon. */
   readonly workloads: readonly string[];
   readonly ports?: Readonly<Record<string, string>>;
+  /** Of its workloads; absent = enforce. */
+  readonly mode?: 'observe' | 'audit';
   readonly unusedSince?: string;
 }
 

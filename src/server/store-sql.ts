@@ -5,6 +5,7 @@ import { parsePolicy } from '../core/policy.ts';
 import { type Queries, sql } from './database.ts';
 import type { Draft } from './draft.ts';
 import { REUSE_AFTER_MS } from './identity-allocation.ts';
+import { strictest } from './identity-mode.ts';
 import { hashText } from './plan.ts';
 import {
   type Change,
@@ -101,11 +102,13 @@ async function loadIdentities(db: Queries, workloads: ReadonlyMap<string, Stored
       string,
       string
     >;
+    const mode = strictest(having.map(([, workload]) => workload.spec.mode));
     identities.set(String(row.id), {
       id: row.id,
       labels: JSON.parse(row.labels) as string[],
       workloads: having.map(([key]) => key).sort(),
       ...(Object.keys(ports).length > 0 && { ports }),
+      ...(mode !== undefined && { mode }),
       ...(having.length === 0 && { unusedSince: (row.unused_since ?? new Date(0)).toISOString() }),
     });
   }

@@ -71,6 +71,7 @@ function toCoreIdentity(
       id: toIdentityId(stored.id),
       labels: stored.labels,
       ...(ports !== undefined && { ports }),
+      ...(stored.mode !== undefined && { mode: stored.mode }),
     };
     identities.set(stored, identity);
   }

@@ -10,24 +10,27 @@ import { connectionsOf, world } from './compile-world.ts';
 
 const test = suite('audit');
 
-test('a policy in audit opens nothing and closes nothing, and says what would be denied if it were in force', () => {
+test('a policy or an endpoint in audit opens nothing and closes nothing, and says what would be denied if it were in force', () => {
   fc.assert(
     fc.property(world, fc.nat(), (w, seed) => {
       // A name has one policy: the last that the list gives it.
       const policies = [...new Map(w.policies.map((policy) => [policyRef(policy), policy])).values()];
-      const inForce = { ...w, policies: policies.filter(({ mode }) => mode !== 'audit') };
-      const all = { ...w, policies: policies.map(({ mode: _mode, ...policy }) => policy) };
+      const enforced = w.identities.map(({ mode: _mode, ...identity }) => identity);
+      const modes = new Map(w.identities.map(({ id, mode }) => [id, mode]));
+      const inForce = { ...w, identities: enforced, policies: policies.filter(({ mode }) => mode !== 'audit') };
+      const all = { ...w, identities: enforced, policies: policies.map(({ mode: _mode, ...policy }) => policy) };
       const connections = connectionsOf(w);
       for (let n = 0, i = seed; n < 60; n++, i += 7919) {
         const connection = connections[i % connections.length]!;
         const [now, strict, whole] = [w, inForce, all].map((one) => verdict(one, connection));
         for (const side of ['egress', 'ingress'] as const) {
-          const wanted =
-            strict![side].verdict === 'DROPPED'
-              ? 'DROPPED'
-              : whole![side].verdict === 'DROPPED'
-                ? 'AUDIT'
-                : 'FORWARDED';
+          const mode = modes.get(side === 'egress' ? connection.from : connection.to);
+          if (mode === 'observe') {
+            assert.is(now![side].reason, 'NOT_ENFORCED');
+            continue;
+          }
+          const isDropped = mode !== 'audit' && strict![side].verdict === 'DROPPED';
+          const wanted = isDropped ? 'DROPPED' : whole![side].verdict === 'DROPPED' ? 'AUDIT' : 'FORWARDED';
           assert.is(now![side].verdict, wanted, JSON.stringify([side, connection]));
           if (wanted === 'AUDIT')
             assert.equal([now![side].rules, now![side].reason], [whole![side].rules, whole![side].reason]);

@@ -68,6 +68,7 @@ const identity = fc.record({
   tier: optional(tier),
   source: fc.constantFrom('user', 'k8s', 'container'),
   cluster: fc.constantFrom('default', 'default', 'default', 'east'),
+  mode: fc.constantFrom(undefined, undefined, undefined, undefined, 'audit' as const, 'observe' as const),
   ports: fc.dictionary(fc.constantFrom(...NAMES), fc.oneof(namedPort, list(namedPort)), { maxKeys: 2 }),
 });
 
@@ -76,7 +77,8 @@ function toIdentity(from: typeof identity extends fc.Arbitrary<infer T> ? T : ne
   const canonical = workloadLabels(from.namespace, labels, from.cluster).map((label) =>
     label.startsWith('user:app=') ? label.replace('user:', `${from.source}:`) : label,
   );
-  return { id: workloadIdentity(256 + i), labels: canonicalLabels(canonical), ports: { ...from.ports } };
+  const mode = from.mode === undefined ? {} : { mode: from.mode };
+  return { id: workloadIdentity(256 + i), labels: canonicalLabels(canonical), ports: { ...from.ports }, ...mode };
 }
 
 /** The first is this host, the second another. */

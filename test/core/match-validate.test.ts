@@ -117,7 +117,6 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
     400,
   ],
   ['labelsFrom', { ...ok, labelsFrom: [] }, '/labelsFrom', /not supported yet/, 422],
-  ['mode', { ...ok, mode: 'audit' }, '/mode', /not supported yet/, 422],
   ['a mode that is none', { ...ok, mode: 'on' }, '/mode', /^must be one of /],
   ['nothing expected', { ...ok, expect: {} }, '/expect/perHost', /^is required/],
   ['half an endpoint', { ...ok, expect: { perHost: 1.5 } }, '/expect/perHost', /^must be an integer from 0/],
@@ -182,7 +181,7 @@ test('a port may be whatever the workload listens on', () => {
 });
 
 test('malformed and not yet supported together are malformed', () => {
-  assert.is(errors({ ...ok, mode: 'audit', labels: 1 }).status, 400);
+  assert.is(errors({ ...ok, labelsFrom: [], labels: 1 }).status, 400);
 });
 
 test('a bad name is refused', () => {

@@ -137,4 +137,27 @@ test('a connection in audit lives on, and ends when the policy is in force', asy
   assert.is(body.status.mode, 'enforce');
 });
 
+test('a workload in audit is judged like that for its own side only, one that is observed not at all', async () => {
+  await only(postern, ...inMode('enforce'));
+  const registered = (mode: string) => ({ labels: { app: 'server' }, match: { systemdUnit: 'server.service' }, mode });
+  await postern.workload('shop/server', registered('audit'));
+  const changed = new Date().toISOString();
+  const met = await send();
+  assert.equal(
+    [...met].filter(([, answer]) => answer !== 'echo').map(([what]) => what),
+    [`shop/other -> ${ADDRESS}:${closed}/TCP`, `shop/other -> ${ADDRESS}:${closed}/UDP`],
+  );
+  await until('what the server would have dropped', async () =>
+    (await recorded('AUDIT', changed)).some((line) =>
+      line.startsWith(`shop/client -> ${ADDRESS}:${closed}/TCP INGRESS`),
+    ),
+  );
+  await postern.workload('shop/server', registered('observe'));
+  const observed = new Date().toISOString();
+  assert.is((await send()).get(`shop/client -> ${ADDRESS}:${closed}/TCP`), 'echo');
+  assert.equal(await recorded('AUDIT', observed), []);
+  await postern.workload('shop/server', registered('enforce'));
+  assert.is((await send()).get(`shop/client -> ${ADDRESS}:${closed}/TCP`), 'EPERM');
+});
+
 test.run();

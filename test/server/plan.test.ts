@@ -144,4 +144,25 @@ test('migrations run in order, each once, and what changed or comes too late is 
   assert.throws(() => missing(files, [{ name: '0001', hash: 'x' }]), /was changed after it ran/);
 });
 
+test('workloads of one identity have one mode, changed in one write', () => {
+  const inMode = (name: string, mode?: Workload['mode'], app = 'a'): Operation => {
+    const operation = put(name, { app });
+    assert.is(operation.type, 'putWorkload');
+    return {
+      ...operation,
+      workload: { ...(operation as { workload: Workload }).workload, ...(mode && { mode }) },
+    } as Operation;
+  };
+  const both = plan(EMPTY, [inMode('one'), inMode('two')]).next;
+  const modeOf = (state: State) => state.identities.get(String(identityOf(state, 'one')))!.mode;
+  assert.is(modeOf(both), undefined);
+  assert.throws(() => plan(both, [inMode('one', 'audit')]), /shop\/two has the same labels.*is in enforce/);
+  const audited = plan(both, [inMode('one', 'audit'), inMode('two', 'audit')]).next;
+  assert.is(modeOf(audited), 'audit');
+  assert.throws(() => plan(audited, [inMode('three', 'observe')]), /is in audit/);
+  const alone = plan(audited, [remove('two'), inMode('one', 'observe')]).next;
+  assert.is(modeOf(alone), 'observe');
+  assert.is(modeOf(plan(alone, [inMode('one', 'enforce')]).next), undefined);
+});
+
 test.run();

@@ -42,7 +42,7 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
     summary: 'endpoints that each host should have; another number is shown',
   },
   { name: 'run-by', value: 'USER', many: true, summary: 'a user who may start it with postern run, besides root' },
-  { name: 'mode', value: 'enforce', summary: 'what policy does to it' },
+  { name: 'mode', value: 'observe|audit|enforce', summary: 'what policy does to it: nothing, only record, enforce' },
   { name: 'description', value: 'TEXT', summary: 'for people' },
 ];
 
