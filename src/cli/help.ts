@@ -26,7 +26,7 @@ const SECTIONS: readonly (readonly [string, readonly string[]])[] = [
   ['Look', ['status', 'observe', 'discover', 'get']],
   ['Change', ['apply', 'delete', 'run']],
   ['Nouns, each with its verbs', ['workload', 'policy', 'endpoint', 'identity', 'host', 'namespace', 'flow']],
-  ['Run', ['standalone', 'server', 'agent']],
+  ['Run', ['run', 'standalone', 'server', 'agent']],
   ['Other', ['version', 'completion', 'help']],
 ];
 

@@ -13,15 +13,19 @@ export function isExternal({ kind }: CaseEndpoint): boolean {
 
 const REAL = ['endpoint', 'external', 'host'];
 
-/** Both ends can be had here, one of them at least is a workload, and this kernel has the protocol. */
+/** Of the hosts in the tables, together: what their host policies select by. */
+export const HOST_LABELS = 'node-access=ssh,type=ingress-worker';
+
+/** Both ends can be had here, one of them at least is judged, and this kernel has the protocol. */
 export function isPossible(row: Case, probe: CaseProbe): boolean {
   const ends = [probe.from, probe.to].map((name) => row.endpoints.find((endpoint) => endpoint.name === name)!);
   const kinds = ends.map(({ kind = 'endpoint' }) => kind);
   if (probe.protocol === 'SCTP' || probe.from === probe.to) return false;
-  if (probe.icmp && kinds[0] === 'host') return false; // the host's raw socket is nobody's
+  // Pings to the host are answered by the kernel, from the root cgroup: host-answers.test.ts.
+  if (probe.icmp && kinds.includes('host')) return false;
   return (
     kinds.every((kind) => REAL.includes(kind)) &&
-    kinds.includes('endpoint') &&
+    kinds.some((kind) => kind === 'endpoint' || kind === 'host') &&
     ends.every(({ cluster }) => cluster === undefined || cluster === 'default')
   );
 }

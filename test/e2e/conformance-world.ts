@@ -91,8 +91,7 @@ export class RealWorld {
 
   async #icmp(from: End, to: End, type: number, six: boolean, expected: boolean): Promise<boolean> {
     const outwards = isExternal(from.endpoint) || (await this.#icmpOut(from, to, type, six));
-    const inwards =
-      isExternal(to.endpoint) || to.endpoint.kind === 'host' || (await this.#icmpIn(from, to, type, six, expected));
+    const inwards = isExternal(to.endpoint) || (await this.#icmpIn(from, to, type, six, expected));
     return outwards && inwards;
   }
 

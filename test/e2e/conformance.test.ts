@@ -3,7 +3,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { countOwn, ownAddresses } from './ask.ts';
-import { sample } from './conformance-rows.ts';
+import { HOST_LABELS, sample } from './conformance-rows.ts';
 import { addAddress, FAR, FAR6, INSIDE, INSIDE6, RealWorld } from './conformance-world.ts';
 import { type Instance, startInstance } from './instance.ts';
 import { createNetns, joinNetns, type Netns } from './netns.ts';
@@ -20,14 +20,13 @@ let keeper: Puppet | undefined;
 const NOT_HERE = [
   'cilium-l3l4 cluster', // another cluster
   'cilium-l3l4 fqdn', // not supported yet
-  'cilium-l3l4 host', // this host has other labels; host-policy.test.ts
   'cilium-l3l4 mode', // enable-policy.test.ts
   'cilium-l3l4 requires', // gone from Cilium
 ];
 
 test.before(
   told(async () => {
-    postern = await startInstance();
+    postern = await startInstance({ env: { POSTERN_HOST_LABELS: HOST_LABELS } });
     inside = createNetns(`pt-${postern.name}-in`);
     outside = createNetns(`pt-${postern.name}-out`);
     joinNetns(inside, ['192.0.2.129/31', '2001:db8:99::1/127'], outside, ['192.0.2.128/31', '2001:db8:99::/127']);
