@@ -136,6 +136,12 @@ async function asked(
     flow = await postern.flow(`event=connect&port=${port}&process=${pid}`, ({ source }) => source.process?.pid === pid);
     return isWanted(flow.destination);
   });
+  const accepted = await postern.flow(
+    `event=accept&port=${port}`,
+    ({ source, destination }) => (destination.port === port ? source : destination).port === flow.source.port,
+  );
+  const { source, destination } = accepted;
+  assert.is((destination.port === port ? destination : source).workload, flow.destination.workload, 'what it accepted');
   return flow;
 }
 
