@@ -4,11 +4,12 @@ import { type Policy, parsePolicy } from '../core/policy.ts';
 import type { State, StoredPolicy } from './state.ts';
 import { allowedSources } from './world.ts';
 
-/** @param selected number of identities that the policy selects */
+/** @param selected number of identities that the policy selects @param hosts number of hosts */
 export function policyWarnings(
   stored: StoredPolicy,
   policy: Policy | undefined,
   selected: number,
+  hosts: number,
   state: State,
 ): string[] {
   const reading = parsePolicy(stored.document);
@@ -19,6 +20,8 @@ export function policyWarnings(
   const warnings = [...(reading.warnings ?? [])];
   if (selected === 0 && policy.rules.some(({ host }) => !host))
     warnings.push('selects no registered workload: check the labels of endpointSelector');
+  if (hosts === 0 && policy.rules.some(({ host }) => host))
+    warnings.push('selects no known host: check the labels of nodeSelector and --host-labels of the agents');
   return [...warnings, ...forgeableSources(policy, state)];
 }
 

@@ -14,6 +14,7 @@ import { effectWarnings } from './policy-effect.ts';
 import { policyWarnings } from './policy-warnings.ts';
 import type { Reports, Waiting } from './reports.ts';
 import type { RuleHits } from './rule-hits.ts';
+import { selectedHosts } from './selected-hosts.ts';
 import {
   policyOf,
   type State,
@@ -178,16 +179,17 @@ function policyStatus(stored: StoredPolicy, state: State, { reports, hits }: Obs
   const policy = policyOf(stored);
   const selected = policy === undefined ? [] : selectedIdentities(policy, state);
   const endpoints = selected.flatMap(({ id }) => reports.endpointsWith(id));
+  const hosts = new Set([...endpoints.map(({ host }) => host), ...selectedHosts(policy, reports)]);
   const rules = hits.of(stored);
   const applied = [...reports.all.values()].filter(({ report }) => report.appliedRevision >= stored.meta.revision);
   return {
     mode: policy?.mode ?? 'enforce',
     valid: policy !== undefined,
-    selects: { endpoints: endpoints.length, hosts: new Set(endpoints.map((endpoint) => endpoint.host)).size },
+    selects: { endpoints: endpoints.length, hosts: hosts.size },
     enforced: { revision: stored.meta.revision, hosts: applied.length, of: reports.all.size },
     rules,
     ...shownAnnotations(stored),
-    warnings: [...policyWarnings(stored, policy, selected.length, state), ...unusedWarnings(stored, rules)],
+    warnings: [...policyWarnings(stored, policy, selected.length, hosts.size, state), ...unusedWarnings(stored, rules)],
   };
 }
 

@@ -177,6 +177,8 @@ test('a host is judged by the host policies that select its labels', async () =>
     metadata: { name: 'hosts' },
     spec: { nodeSelector: { matchLabels: { tier: 'web' } }, egress: [{ toEntities: ['cluster'] }] },
   });
+  const { status } = (await call(server, 'GET', '/v1/policies/ccnp/hosts')).body;
+  assert.equal([status.selects, status.warnings], [{ endpoints: 0, hosts: 1 }, []]);
   const web = await verdictOf({ host: 'web-1' }, { ip: '198.51.100.9' }, 443);
   assert.is(web.verdict, 'DROPPED');
   assert.is(web.egress.by.rule, 'default deny of ccnp/hosts');
