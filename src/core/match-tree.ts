@@ -1,7 +1,7 @@
 import { type Gateways, gatewayOf } from './gateways.ts';
 import { isInterpreter } from './interpreter.ts';
 import { type Decision, decideProcess, type InheritedLabel, type ProcessFacts } from './match-decide.ts';
-import type { MatchProgram } from './match-program.ts';
+import type { MatchProgram, ProgramClause } from './match-program.ts';
 
 /** One running process, as found: what it is, and whose child. */
 export interface TreeProcess extends Omit<ProcessFacts, 'inherited'> {
@@ -39,6 +39,8 @@ export function decideTree(
   const byPid = new Map(processes.map((process) => [process.pid, process]));
   const decided = new Map<number, TreeDecision>();
   const uids = new Map<number, number>();
+  /** Whose clause ended at the process from which they were forked, and that clause. */
+  const ended = new Map<number, ProgramClause>();
   // A loop of parents (pid reuse during the scan) ends at the one that is being decided.
   const open = new Set<number>();
   const decide = (process: TreeProcess): TreeDecision => {
@@ -54,11 +56,13 @@ export function decideTree(
     const facts = { ...process, uid, ...(refuses === undefined ? {} : { refuses }) };
     let own = decideProcess(program, inherited ? { ...facts, inherited } : facts);
     // Then it has what its cgroup gives it, as at fork in the kernel.
-    if (parent && from && isMereFork(own, process, from, parent))
+    if (parent && isMereFork(own, process, [from?.clause, ended.get(parent.pid)], parent)) {
+      ended.set(process.pid, own.clause!);
       own = decideProcess(program, {
         ...(refuses === undefined ? {} : { refuses }),
         ...nothing(process.home ?? process.cgroup),
       });
+    }
     const decision = {
       ...own,
       gainedBy: own.origin === 'inherited' ? (process.kept?.gainedBy ?? from?.gainedBy ?? process.pid) : process.pid,
@@ -104,8 +108,12 @@ function isWorker(child: TreeProcess, parent: TreeProcess): boolean {
 }
 
 /** Does the child meet a clause that ends at its parent only because it is a fork of it, as far as can be seen? */
-function isMereFork(own: Decision, child: TreeProcess, from: Decision, parent: TreeProcess): boolean {
-  const { clause } = own;
-  if (clause?.inherit !== 'none' || own.origin !== 'exec' || from.clause !== clause) return false;
+function isMereFork(
+  { clause, origin }: Decision,
+  child: TreeProcess,
+  above: readonly (ProgramClause | undefined)[],
+  parent: TreeProcess,
+): boolean {
+  if (clause?.inherit !== 'none' || origin !== 'exec' || !above.includes(clause)) return false;
   return child.metAtExec !== clause.rank && child.exe === parent.exe && child.script === parent.script;
 }

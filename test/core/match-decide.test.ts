@@ -597,12 +597,14 @@ test('with inherit none no child has the label, but by an own exec', () => {
       { ...a, pid: 5, ppid: 1, metAtExec: rankOf(compiled, 'n/a') },
       { ...a, pid: 6, ppid: 1, uid: 0 },
       { ...a, pid: 7, ppid: 1, cgroup: '/system.slice/x.service' },
+      { ...a, pid: 8, ppid: 2 },
+      { ...a, pid: 9, ppid: 7 },
     ],
     new Map(),
   );
   assert.equal(
-    [1, 2, 3, 4, 5, 6, 7].map((pid) => decided.get(pid)!.clause?.workload),
-    ['n/a', undefined, undefined, 'n/a', 'n/a', undefined, 'n/unit'],
+    [1, 2, 3, 4, 5, 6, 7, 8, 9].map((pid) => decided.get(pid)!.clause?.workload),
+    ['n/a', undefined, undefined, 'n/a', 'n/a', undefined, 'n/unit', undefined, undefined],
   );
 });
 
