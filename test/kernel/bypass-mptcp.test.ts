@@ -43,7 +43,7 @@ else
         lab.peer.ip(`mptcp endpoint add ${DENIED[family]} id 7 subflow`);
         try {
           const frames = await lab.watch(async () => {
-            const sent = synsFrom(lab.peer.name);
+            const tries = triesFrom(lab.peer.name);
             const client = await serve(
               [lab.program('mptcp'), 'connect', FRIENDS[family], HOME[family], port, 'TAG-join'],
               /CONNECTED/,
@@ -51,7 +51,7 @@ else
             );
             await until('the denied address has tried to join', () => {
               client.stdin!.write('more\n');
-              return synsFrom(lab.peer.name) > sent;
+              return triesFrom(lab.peer.name) >= tries + 2;
             });
             client.kill('SIGKILL');
           });
@@ -107,16 +107,16 @@ function joinsOf(netns: string): number {
   return counter(netns, 'MPJoinSynAckRx');
 }
 
-/** SYNs with MP_JOIN that a namespace has sent. */
-function synsFrom(netns: string): number {
-  return counter(netns, 'MPJoinSynTx');
+/** Connections that a namespace has tried, subflows among them. */
+function triesFrom(netns: string): number {
+  return counter(netns, 'ActiveOpens', '/proc/net/snmp', 'Tcp:');
 }
 
-function counter(netns: string, name: string): number {
-  const text = execFileSync('ip', ['netns', 'exec', netns, 'cat', '/proc/net/netstat'], { encoding: 'utf8' });
-  const [names, values] = text.split('\n').filter((line) => line.startsWith('MPTcpExt:'));
+function counter(netns: string, name: string, file = '/proc/net/netstat', group = 'MPTcpExt:'): number {
+  const text = execFileSync('ip', ['netns', 'exec', netns, 'cat', file], { encoding: 'utf8' });
+  const [names, values] = text.split('\n').filter((line) => line.startsWith(group));
   const at = names?.split(' ').indexOf(name) ?? -1;
-  if (at < 0) throw new Error(`no MPTCP counter ${name}: ${names}`);
+  if (at < 0) throw new Error(`no counter ${name}: ${names}`);
   return Number(values!.split(' ')[at]);
 }
 
