@@ -11,7 +11,7 @@ import { type FuzzResult, fuzz } from './fuzz-lab.ts';
 import { openLab } from './lab.ts';
 
 const test = suite('fuzz: socket calls');
-const seconds = Number(process.env.POSTERN_FUZZ_SECONDS ?? 30);
+const seconds = Number(process.env.POSTERN_FUZZ_SECONDS ?? 60);
 const seed = Number(process.env.POSTERN_FUZZ_SEED ?? Date.now() % 1_000_000_000);
 
 test(`no sequence of socket calls reaches a denied peer or hears it (seed ${seed}, ${seconds} s)`, async () => {
