@@ -213,6 +213,7 @@ export const SERVICES: readonly Row[] = [
         does: `listen fork user:${APP} exec:/usr/bin/node,server.js connect`,
         connects: 'shop',
         listens: 'shop',
+        isLate: true,
       },
     ],
   },
