@@ -54,10 +54,10 @@ static __always_inline bool connection_side(struct connection *c, struct sock *s
 	return accepted;
 }
 
-/* Several holders of one socket: a labelled one names it, the first of a round clears what was. */
+/* Several holders of one socket: a labelled one names it, the first of a round clears what was. Who is decided is no longer init. */
 static __always_inline void relabel(struct connection *c, const struct label *l, __u8 round)
 {
-	if (l->identity || c->round != round)
+	if (l->identity || c->round != round || c->local_id == RESERVED_INIT)
 		sk_label(c, l);
 	c->round = round;
 }
