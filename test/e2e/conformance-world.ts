@@ -9,6 +9,7 @@ import { type CaseEndpoint, type CaseProbe, isExternal } from './conformance-row
 import type { Instance } from './instance.ts';
 import type { Netns } from './netns.ts';
 import { type Puppet, startPuppet } from './puppet.ts';
+import { until } from './wait.ts';
 
 export const INSIDE = Array.from({ length: 12 }, (_, i) => `10.77.0.${10 + i}`);
 export const INSIDE6 = Array.from({ length: 12 }, (_, i) => `2001:db8:77::${10 + i}`);
@@ -35,6 +36,8 @@ export class RealWorld {
   readonly #listening = new Set<string>();
   #far: Puppet | undefined;
   #id = 0;
+  /** The last answer, for who is surprised. */
+  met = '';
 
   constructor(postern: Instance, netns: { inside: Netns; outside: Netns }, row: Case, number: number) {
     this.#postern = postern;
@@ -58,6 +61,12 @@ export class RealWorld {
         : startPuppet({ netns: this.#netns.inside.path, cgroup: this.#postern.makeCgroup(this.#cgroup(index)) });
       this.#ends.set(endpoint.name, { endpoint, index, puppet });
     }
+    const wanted = this.#made.filter((name) => !name.endsWith('-far'));
+    await until(`${wanted.join()} live`, async () => {
+      const { body } = await this.#postern.agent('/v1/endpoints');
+      const live = new Set(body.items.map(({ workload }: { workload: string }) => workload));
+      return wanted.every((name) => live.has(name));
+    });
     this.#far = startPuppet({ netns: this.#netns.outside.path });
     for (const family of ['4', '6']) await this.#must(this.#far, `hear ${family}`, 'ok');
   }
@@ -84,6 +93,7 @@ export class RealWorld {
     await this.#listen(to, protocol, address, Number(probe.port));
     const words = [protocol, this.#address(from, six), address, probe.port, expected ? ANSWER_MS : SILENCE_MS];
     const met = await from.puppet.tell(words.join(' '));
+    this.met = met;
     if (met === 'echo') return true;
     if (met === 'EPERM' || met === 'silence') return false;
     throw new Error(`${JSON.stringify(probe)}: ${met}`);

@@ -55,10 +55,10 @@ const { rows, missing } = sample();
 
 test('the sample is of some size', () => {
   const probes = rows.flatMap((row) => row.probes);
-  assert.ok(probes.length > 600, `${probes.length} probes`);
+  assert.ok(probes.length > 350, `${probes.length} probes`);
   for (const expected of ['allow', 'deny']) {
     const count = probes.filter((probe) => (probe.expectCilium ?? probe.expect) === expected).length;
-    assert.ok(count > 100, `${count} ${expected}`);
+    assert.ok(count > 60, `${count} ${expected}`);
   }
 });
 
@@ -74,7 +74,7 @@ for (const [number, { row, probes }] of rows.entries()) {
       const wrong: string[] = [];
       for (const probe of probes) {
         const expected = (probe.expectCilium ?? probe.expect) === 'allow';
-        if ((await world.probe(probe, expected)) !== expected) wrong.push(JSON.stringify(probe));
+        if ((await world.probe(probe, expected)) !== expected) wrong.push(`${JSON.stringify(probe)} ${world.met}`);
       }
       assert.equal(wrong, []);
     } finally {
