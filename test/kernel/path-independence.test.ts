@@ -71,8 +71,8 @@ const step = fc.record({
 });
 const world = fc.record({
   workloads: fc.array(workload, { minLength: 2, maxLength: 5 }),
-  sprouts: fc.array(sprout, { minLength: 3, maxLength: 6 }),
-  way: fc.array(step, { maxLength: 8 }),
+  sprouts: fc.array(sprout, { minLength: 2, maxLength: 5 }),
+  way: fc.array(step, { maxLength: 6 }),
 });
 type World = typeof world extends fc.Arbitrary<infer T> ? T : never;
 
@@ -91,7 +91,7 @@ test(`${ROUNDS} ways to one state end in the same identities`, async () => {
       lab.apply(compile(drawn, wanted));
       for (const one of sprouts) await lab.start(one);
       const expected = await everybody(sprouts);
-      lab.restart();
+      if (round % 3 === 0) lab.restart();
       const seen = await everybody(sprouts);
       await stopAll(sprouts);
       lab.removeCgroups();
