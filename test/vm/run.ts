@@ -55,8 +55,8 @@ function build(guest: GuestKernel, files: readonly string[]): Buffer {
   const node = join(ROOT, 'node_modules', `node-linux-${process.arch}`, 'bin/node');
   for (const path of ['/proc', '/sys', '/dev', '/tmp', '/run', '/var', '/root']) fs.folder(path);
   fs.file('/bin/busybox', readFileSync('/bin/busybox'));
+  fs.program('/bin/sh'); // busybox's own would prefer its setpriv, which knows less
   for (const name of [
-    'sh',
     'cat',
     'echo',
     'mount',
