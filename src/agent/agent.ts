@@ -14,6 +14,7 @@ import { CgroupTree } from './cgroup-tree.ts';
 import { CloudTags } from './cloud-tags.ts';
 import { connectionLog } from './connection-log.ts';
 import { Containers } from './containers.ts';
+import { DerivedIdentities } from './derived-identity.ts';
 import { DerivedLabels } from './derived-labels.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
 import { DriftWatch } from './drift-watch.ts';
@@ -91,6 +92,19 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log,
   });
 
+  const cloud = new CloudTags(options.cloudTags, options.stateDir, () => {
+    apply(wanted);
+    reporter.soon();
+  });
+  const derived = new DerivedLabels({
+    hostLabels: options.hostLabels,
+    tags: () => cloud.tags,
+    containerOf: (cgroup) => containers.of(cgroup),
+    packageOf: (path) => packages.of(path),
+  });
+  const identities = new DerivedIdentities(() => derived.ofHost());
+  const forThisHost = (state: DesiredState): DesiredState => identities.into(files.mergedInto(state));
+
   // what was wanted last, before anything new is heard
   const held = loadState(options, log);
   netns.refresh();
@@ -104,7 +118,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log(problems.get('policy')!);
   }
   try {
-    if (!isWaiting) enforcement.prepare(files.mergedInto(held));
+    if (!isWaiting) enforcement.prepare(forThisHost(held));
   } catch (error) {
     isWaiting = kernel.resumed;
     problems.set('policy', `revision ${held.revision} on disk cannot be applied: ${(error as Error).message}`);
@@ -140,13 +154,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   );
   enforcement.containers = () => containers.list();
   const packages = new Packages(() => reporter.soon());
-  const cloud = new CloudTags(options.cloudTags, () => reporter.soon());
-  const derived = new DerivedLabels({
-    hostLabels: options.hostLabels,
-    tags: () => cloud.tags,
-    containerOf: (cgroup) => containers.of(cgroup),
-    packageOf: (path) => packages.of(path),
-  });
   const processes = new ProcessTable(users, (id) => tree.path(id));
   const flowLog = new FlowLog();
   const queue = new FlowQueue(client, options.hostName);
@@ -247,7 +254,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     if (isWaiting && state === held) return;
     wanted = state;
     try {
-      const merged = files.mergedInto(state);
+      const merged = forThisHost(state);
       noteDown(state);
       enforcement.apply(merged);
       isWaiting = false;

@@ -1,29 +1,39 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readJson, writeFileAtomic } from './state-file.ts';
+
+const SAVED = 'cloud-tags.json';
 
 const ASK_MS = 2_000;
 const EVERY_MS = 300_000;
 const TAGS = 64;
 const AWS = 'http://169.254.169.254/latest';
 
+export type CloudTagList = readonly (readonly [key: string, value: string])[];
+
 /**
  * Tags of the cloud instance, from a file (JSON object of strings), a URL that gives one, or `aws` (its metadata service).
- * Asked in the background, again every 5 minutes; what is not there is no tag.
+ * Asked in the background, again every 5 minutes. A source that does not answer says nothing: the tags stay as they were last
+ * known, also from before a start (on disk), since who somebody is may depend on them.
  */
 export class CloudTags {
   readonly #source: string;
   readonly #onChange: () => void;
   readonly #timer: NodeJS.Timeout;
-  #tags: readonly (readonly [key: string, value: string])[] = [];
+  readonly #stateDir: string;
+  #tags: CloudTagList;
 
-  constructor(source: string, onChange: () => void) {
+  constructor(source: string, stateDir: string, onChange: () => void) {
     this.#source = source;
+    this.#stateDir = stateDir;
+    this.#tags = lastKnown(stateDir);
     this.#onChange = onChange;
     this.#timer = setInterval(() => void this.#look(), EVERY_MS).unref();
     void this.#look();
   }
 
   /** Sorted by key. */
-  get tags(): readonly (readonly [key: string, value: string])[] {
+  get tags(): CloudTagList {
     return this.#tags;
   }
 
@@ -32,7 +42,8 @@ export class CloudTags {
   }
 
   async #look(): Promise<void> {
-    const found = await readTags(this.#source).catch(() => ({}));
+    const found = await readTags(this.#source).catch(() => undefined);
+    if (found === undefined) return;
     const tags = Object.entries(found)
       .filter((entry): entry is [string, string] => typeof entry[1] === 'string')
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -40,6 +51,15 @@ export class CloudTags {
     if (JSON.stringify(tags) === JSON.stringify(this.#tags)) return;
     this.#tags = tags;
     this.#onChange();
+    await writeFileAtomic(join(this.#stateDir, SAVED), JSON.stringify(tags)).catch(() => undefined);
+  }
+}
+
+function lastKnown(stateDir: string): CloudTagList {
+  try {
+    return readJson<CloudTagList>(stateDir, SAVED) ?? [];
+  } catch {
+    return [];
   }
 }
 

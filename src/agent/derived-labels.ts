@@ -22,7 +22,8 @@ const KEPT = 5_000;
 
 /**
  * Labels that nobody registered: `systemd:unit systemd:slice process:exe process:user process:package container:image
- * container:<label> host:os host:<label> cloud:tag/<key>`. Beside the labels of the identity, never in them.
+ * container:<label> host:os host:<label> cloud:tag/<key>`. Beside the labels of the identity; in them only what `labelsFrom` of a
+ * workload names (derived-identity.ts).
  */
 export class DerivedLabels {
   readonly #sources: DerivedSources;
@@ -39,6 +40,11 @@ export class DerivedLabels {
     ];
   }
 
+  /** Those that every process here has. Sorted. */
+  ofHost(): readonly string[] {
+    return [...this.#host, ...this.#sources.tags().map(([name, value]) => label('cloud', `tag/${name}`, value))].sort();
+  }
+
   /** Sorted. */
   of({ exe, user, cgroup }: DerivedFrom): readonly string[] {
     const container = cgroup === undefined ? undefined : this.#sources.containerOf(cgroup);
@@ -53,8 +59,7 @@ export class DerivedLabels {
       ...(user === undefined ? [] : [label('process', 'user', user)]),
       ...(owner === undefined ? [] : [label('process', 'package', owner)]),
       ...(container === undefined ? [] : containerLabels(container)),
-      ...this.#host,
-      ...tags.map(([name, value]) => label('cloud', `tag/${name}`, value)),
+      ...this.ofHost(),
     ].sort();
     if (this.#lists.size >= KEPT) this.#lists.clear();
     this.#lists.set(key, list);

@@ -98,6 +98,7 @@ export class HostReports {
       features: this.#features,
       addresses: netns.hostAddresses(),
       labels: { ...options.hostLabels },
+      derived: [...this.#sources.derived.ofHost()],
       maps: this.#mapsOfLate(),
       counters: readCounters(kernel.maps),
       files: this.#sources.files(),

@@ -40,6 +40,8 @@ const Observed = {
   addresses: v.array(v.string()),
   /** What `hosts` of a workload selects by. */
   labels: v.optional(v.record(v.string(), v.string())),
+  /** What `labelsFrom` of a workload can add to its identity here: `host:site=fra`, `cloud:tag/env=prod`. */
+  derived: v.optional(v.array(v.string())),
   maps: v.array(MapFill),
   counters: v.record(v.string(), v.number()),
   /** Files with registrations for this host (`workloads.d`). */

@@ -93,20 +93,21 @@ const Spec = {
   expect: v.optional(object({ perHost: v.pipe(v.number(), v.integer('must be an integer'), v.minValue(0)) })),
   /** Users who may start something under this name, besides root. */
   runBy: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+  /** Labels that a host adds to the identity: `host:KEY`, `cloud:tag/KEY`. */
+  labelsFrom: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
 };
 
-/** Fields of the language that come later. */
-const LATER = ['labelsFrom'];
-
 /** What the user owns. */
-export const WorkloadSpec = object(Spec, LATER);
+export const WorkloadSpec = object(Spec);
 export type WorkloadSpec = v.InferOutput<typeof WorkloadSpec>;
 
 /** The body of PUT. `namespace` and `name` may be there, and must then agree with the path. */
-export const WorkloadBody = object(
-  { namespace: v.optional(v.string()), name: v.optional(v.string()), ...Spec, ...SERVER_FIELDS },
-  LATER,
-);
+export const WorkloadBody = object({
+  namespace: v.optional(v.string()),
+  name: v.optional(v.string()),
+  ...Spec,
+  ...SERVER_FIELDS,
+});
 
 export const Overlap = object({
   workload: v.string(),

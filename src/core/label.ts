@@ -19,6 +19,7 @@ export const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name';
 export const LABEL_SOURCES = [
   'user',
   'host',
+  'cloud',
   'systemd',
   'container',
   'process',

@@ -1,3 +1,4 @@
+import { checkLabelsFrom } from './derived-identity.ts';
 import { checkHosts, type HostSelector } from './host-selector.ts';
 import { parsePort } from './match-listen.ts';
 import type { ContainerMatch } from './match-place.ts';
@@ -54,18 +55,20 @@ export interface Workload extends Operation {
   readonly priority?: number;
   /** `none`: not for the children of a process that matches. `subtree` unless said. */
   readonly inherit?: 'subtree' | 'none';
+  /** Labels of the host that are part of the identity: `host:site`, `cloud:tag/env`. */
+  readonly labelsFrom?: readonly string[];
 }
 
 /**
  * The meaning of a registration's body, after or without schema parsing: every unknown field is refused by name (400),
- * every field of the language that is to come as "not supported yet" (422). `meta` and `status` are the server's and
+ * what is to come as "not supported yet" (422). `meta` and `status` are the server's and
  * mean nothing here. Paths of errors are JSON pointers into the body.
  */
 export function validateWorkload(namespace: string, name: string, body: unknown): Result<Workload> {
   const fields = fieldErrors();
   checkName(fields, '/namespace', namespace, 63);
   checkName(fields, '/name', name, 253);
-  if (!fields.object('', body, TOP, TOP_LATER)) return fields.failed();
+  if (!fields.object('', body, TOP, [])) return fields.failed();
   for (const [key, wanted] of [
     ['namespace', namespace],
     ['name', name],
@@ -87,6 +90,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       'instead of match, not beside it: an agent names processes, addresses name a peer without one',
     );
   if (body.hosts !== undefined) checkHosts(fields, body.hosts);
+  const labelsFrom = body.labelsFrom === undefined ? undefined : checkLabelsFrom(fields, body);
   if (body.hosts !== undefined && addresses !== undefined)
     fields.bad('/hosts', 'has no meaning beside addresses: they are the same for every host');
   const match = isMatched ? checkMatch(fields, body.match) : [];
@@ -104,6 +108,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       ...(body.description === undefined ? {} : { description: body.description as string }),
       ...order,
       ...operation,
+      ...(labelsFrom === undefined ? {} : { labelsFrom }),
     },
     warnings: match.flatMap(matchWarnings),
   };
@@ -121,12 +126,12 @@ const TOP = [
   'mode',
   'expect',
   'runBy',
+  'labelsFrom',
   'namespace',
   'name',
   'meta',
   'status',
 ] as const;
-const TOP_LATER = ['labelsFrom'] as const;
 
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;

@@ -33,7 +33,8 @@ export function moveWorkload(
   if (to !== undefined) setMembers(draft, to.identity, key, true);
 }
 
-function setMembers(draft: Draft, id: number, key: string, present: boolean): void {
+/** Puts a workload among those of an identity, or takes it away. */
+export function setMembers(draft: Draft, id: number, key: string, present: boolean): void {
   const identity = draft.get('identities', String(id))!;
   const others = identity.workloads.filter((workload) => workload !== key);
   const workloads = present ? [...others, key].sort() : others;

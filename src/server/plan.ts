@@ -8,12 +8,13 @@ import { workloadLabels } from '../core/label.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Workload } from '../core/workload.ts';
 import { overlapping } from '../core/workload-addresses.ts';
+import { deriveIdentity, moveDerived } from './derived-identity.ts';
 import { type Author, Draft } from './draft.ts';
 import { etagOf } from './etag.ts';
 import { allocateIdentity, moveWorkload } from './identity-allocation.ts';
 import { checkModes } from './identity-mode.ts';
 import { ProblemError } from './problem-error.ts';
-import { type Collection, policyKey, rememberPolicy, type State, type StoredOf } from './state.ts';
+import { type Collection, policyKey, rememberPolicy, type State, type StoredOf, type StoredWorkload } from './state.ts';
 
 /** From If-Match and If-None-Match; `*` = whatever it is. */
 export interface Precondition {
@@ -48,6 +49,8 @@ export type Operation =
       readonly namespace: string;
       readonly name: string;
     }
+  /** What hosts add to the labels of a workload (its key). */
+  | { readonly type: 'deriveIdentity'; readonly workload: string; readonly added: readonly string[] }
   | {
       readonly type: 'deletePolicy';
       readonly kind: PolicyKindName;
@@ -103,6 +106,8 @@ export function targetOf(operation: Operation): { collection: Collection; key: s
       const { namespace, name, host } = operation;
       return { collection: 'hostWorkloads', key: hostWorkloadKey(namespace, name, host) };
     }
+    case 'deriveIdentity':
+      return { collection: 'identities', key: [operation.workload, ...operation.added].join(' ') };
     case 'putPolicy': {
       const { kind, namespace, name } = operation.policy;
       return { collection: 'policies', key: policyKey(kind, namespace, name) };
@@ -158,7 +163,7 @@ function perform(draft: Draft, operation: Operation, key: string): void {
     case 'deleteWorkload': {
       const before = existing(draft, 'workloads', key);
       draft.remove('workloads', key);
-      moveWorkload(draft, key, before, undefined);
+      move(draft, key, before, undefined);
       draft.results.push({ kind: 'Workload', namespace: before.namespace, name: before.name, result: 'deleted' });
       break;
     }
@@ -168,9 +173,12 @@ function perform(draft: Draft, operation: Operation, key: string): void {
     case 'deleteHostWorkload': {
       const before = existing(draft, 'hostWorkloads', key);
       draft.remove('hostWorkloads', key);
-      moveWorkload(draft, key, before, undefined);
+      move(draft, key, before, undefined);
       break;
     }
+    case 'deriveIdentity':
+      deriveIdentity(draft, operation.workload, operation.added);
+      break;
     case 'deletePolicy': {
       const { document, namespace, name } = existing(draft, 'policies', key);
       draft.remove('policies', key);
@@ -205,7 +213,7 @@ function putWorkload(draft: Draft, key: string, { workload, warnings }: Extract<
     const createdRevision = before?.createdRevision ?? draft.author.revision;
     const stored = { namespace, name, spec, identity, meta: draft.metaOf(before), createdRevision };
     draft.put('workloads', key, stored);
-    moveWorkload(draft, key, before, stored);
+    move(draft, key, before, stored);
   }
   const result = resultOf(before, same);
   draft.results.push({
@@ -232,7 +240,12 @@ function putHostWorkload(
   const createdRevision = before?.createdRevision ?? draft.author.revision;
   const stored = { host, file, namespace, name, spec, identity, meta: draft.metaOf(before), createdRevision };
   draft.put('hostWorkloads', key, stored);
-  moveWorkload(draft, key, before, stored);
+  move(draft, key, before, stored);
+}
+
+function move(draft: Draft, key: string, from: StoredWorkload | undefined, to: StoredWorkload | undefined): void {
+  moveWorkload(draft, key, from, to);
+  moveDerived(draft, key, from, to);
 }
 
 export function hostWorkloadKey(namespace: string, name: string, host: string): string {

@@ -13,6 +13,7 @@ import { Asks } from './asks.ts';
 import type { ServerContext } from './context.ts';
 import { type Connection, openDatabase } from './database.ts';
 import { listenForWrites } from './database-listen.ts';
+import { startDeriving } from './derived-identity.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { startExpiry } from './expiry.ts';
 import type { FlowRetention } from './flow-partition.ts';
@@ -116,6 +117,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     };
     closers.push(keepHouse(context, log));
     closers.push(startExpiry(store, log));
+    closers.push(startDeriving(store, context.reports, log));
     metrics.add(...serverGauges(context));
     if (postgres === undefined) closers.push(listenForWrites(connection, () => context.store.catchUp(), log));
     const app = createApp({

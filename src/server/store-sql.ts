@@ -3,6 +3,7 @@ import type { Meta } from '../api/meta.ts';
 import type { WorkloadSpec } from '../api/workload.ts';
 import { parsePolicy } from '../core/policy.ts';
 import { type Queries, sql } from './database.ts';
+import { membersOf } from './derived-identity.ts';
 import type { Draft } from './draft.ts';
 import { REUSE_AFTER_MS } from './identity-allocation.ts';
 import { strictest } from './identity-mode.ts';
@@ -94,10 +95,15 @@ interface PolicyRow {
 async function loadIdentities(db: Queries, workloads: ReadonlyMap<string, StoredWorkload>) {
   const members = Map.groupBy(workloads, ([, workload]) => workload.identity);
   const identities = new Map<string, StoredIdentity>();
-  for (const row of await db.query<{ id: number; labels: string; unused_since: Date | null }>(
+  const rows = await db.query<{ id: number; labels: string; unused_since: Date | null }>(
     sql`select * from identities order by id`,
-  )) {
-    const having = members.get(row.id) ?? [];
+  );
+  const byLabels = new Map(
+    rows.map(({ id, labels }) => [(JSON.parse(labels) as string[]).join('\n'), members.get(id) ?? []]),
+  );
+  for (const row of rows) {
+    const labels = JSON.parse(row.labels) as string[];
+    const having = members.get(row.id) ?? (row.unused_since === null ? membersOf(labels, byLabels) : []);
     const ports = Object.assign({}, ...having.map(([, workload]) => workload.spec.ports ?? {})) as Record<
       string,
       string
@@ -105,7 +111,7 @@ async function loadIdentities(db: Queries, workloads: ReadonlyMap<string, Stored
     const mode = strictest(having.map(([, workload]) => workload.spec.mode));
     identities.set(String(row.id), {
       id: row.id,
-      labels: JSON.parse(row.labels) as string[],
+      labels,
       workloads: having.map(([key]) => key).sort(),
       ...(Object.keys(ports).length > 0 && { ports }),
       ...(mode !== undefined && { mode }),

@@ -94,12 +94,12 @@ test('tags come from a file or a URL; what is none, or is not there, is no tag a
     [url, [['zone', 'fra']]],
   ] as const) {
     let changes = 0;
-    const cloud = new CloudTags(source, () => changes++);
+    const cloud = new CloudTags(source, join(folder, String(tags)), () => changes++);
     await until('the tags are there', () => cloud.tags.length > 0);
     assert.equal([cloud.tags, changes], [tags, 1]);
     cloud.stop();
   }
-  assert.equal(new CloudTags(join(folder, 'none'), () => {}).tags, []);
+  assert.equal(new CloudTags(join(folder, 'none'), join(folder, 'state'), () => {}).tags, []);
   server.close();
 });
 

@@ -116,7 +116,20 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
     /^must be a list/,
     400,
   ],
-  ['labelsFrom', { ...ok, labelsFrom: [] }, '/labelsFrom', /not supported yet/, 422],
+  [
+    'labelsFrom a process',
+    { ...ok, labelsFrom: ['process:package'] },
+    '/labelsFrom/0',
+    /^process:package is not supported yet/,
+    422,
+  ],
+  ['labelsFrom nothing', { ...ok, labelsFrom: [] }, '/labelsFrom', /^must be a list of 1 to 16 strings$/],
+  [
+    'labelsFrom a registration',
+    { ...ok, labelsFrom: ['user:app'] },
+    '/labelsFrom/0',
+    /^must be host:KEY or cloud:tag\/KEY/,
+  ],
   ['a mode that is none', { ...ok, mode: 'on' }, '/mode', /^must be one of /],
   ['nothing expected', { ...ok, expect: {} }, '/expect/perHost', /^is required/],
   ['half an endpoint', { ...ok, expect: { perHost: 1.5 } }, '/expect/perHost', /^must be an integer from 0/],
@@ -181,7 +194,7 @@ test('a port may be whatever the workload listens on', () => {
 });
 
 test('malformed and not yet supported together are malformed', () => {
-  assert.is(errors({ ...ok, labelsFrom: [], labels: 1 }).status, 400);
+  assert.is(errors({ ...ok, labelsFrom: ['process:exe'], labels: 1 }).status, 400);
 });
 
 test('a bad name is refused', () => {
