@@ -44,6 +44,8 @@ export class Enforcement {
   readonly #hostLabels: Readonly<Record<string, string>>;
   readonly #sockets = createSocketUnitFiles();
   readonly #listening: ListeningPorts;
+  /** Text of the installed match program, to compare with. */
+  #installed: { readonly program: MatchProgram; readonly text: string } | undefined;
   readonly #world: PolicyWorld;
   readonly #compiler = new PolicyCompiler();
   readonly #applier: PolicyApplier;
@@ -128,7 +130,9 @@ export class Enforcement {
   /** User names, files behind globs: looked at again without a new revision. */
   refreshMatches(): void {
     const program = this.#program(this.#applied);
-    if (JSON.stringify(program) !== JSON.stringify(this.#labels.program)) this.#labels.apply(program);
+    if (this.#installed?.program !== this.#labels.program)
+      this.#installed = { program: this.#labels.program, text: JSON.stringify(this.#labels.program) };
+    if (JSON.stringify(program) !== this.#installed.text) this.#labels.apply(program);
   }
 
   /** What workloads with a port named `listening` listen on: looked at anew. A connection that is open stays. */
