@@ -16,13 +16,16 @@ export interface Finished {
   readonly stderr: string;
 }
 
+/** Node's pipes are sockets: an outermost bash takes itself for a remote login, reads ~/.bashrc and forks what stands there. */
+const NESTED = '2';
+
 /** Starts a program in a cgroup, user and network namespace: the label is decided as for any service. */
 export function start(argv: readonly string[], { cgroup, uid, netns }: RunOptions = {}): ChildProcess {
   const words = [...argv];
   if (uid !== undefined) words.unshift('setpriv', `--reuid=${uid}`, '--clear-groups', '--');
   if (netns !== undefined) words.unshift('nsenter', `--net=${netns}`, '--');
   if (cgroup !== undefined) words.unshift('sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup);
-  return spawn(words[0]!, words.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
+  return spawn(words[0]!, words.slice(1), { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, SHLVL: NESTED } });
 }
 
 /** Runs to the end. A program that does not end in time is killed: code null. */
