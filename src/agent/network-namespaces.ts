@@ -6,6 +6,8 @@ import type { Kernel } from '../datapath/kernel.ts';
 
 /** More than these are not looked at: each costs some system calls per look. */
 const MAX_NAMESPACES = 256;
+/** What /proc/PID/ns/net answers when the process ends meanwhile (proc_ns_get_link). */
+const GONE = new Set(['ENOENT', 'EACCES', 'ESRCH']);
 
 /**
  * Network namespaces with processes in them: their own addresses go into `own_addr` (an address of this host is never
@@ -58,7 +60,7 @@ export class NetworkNamespaces {
       try {
         inNetns(path, () => visit(inode));
       } catch (error) {
-        if ((error as { code?: string }).code !== 'ENOENT') throw error;
+        if (!GONE.has((error as { code?: string }).code ?? '')) throw error;
       }
     }
   }

@@ -43,7 +43,12 @@ test('where an enforced workload holds CAP_NET_RAW its interfaces and its cgroup
   const cgroupOf = (name: string) => statSync(join(postern.cgroupDir, name)).ino;
   const pins = () => readdirSync(join(postern.pinDir, 'links'));
   await until('the cgroup is guarded', () => pins().includes(`on_setsockopt_${cgroupOf('raw')}`));
-  await until('the interfaces are guarded', () => pins().some((pin) => pin.startsWith(`guard_egress_${inode}_`)));
+  await until('the interfaces are guarded', () => pins().some((pin) => pin.startsWith(`guard_egress_${inode}_`))).catch(
+    (error) => {
+      console.error(inode, pins(), postern.log());
+      throw error;
+    },
+  );
   assert.not.ok(pins().includes(`on_setsockopt_${cgroupOf('plain')}`));
   netns.ip('link add pt9 type veth peer name pt8');
   await until('new interfaces are guarded too', () => pins().filter((pin) => pin.includes(`_${inode}_`)).length === 3);
