@@ -16,10 +16,10 @@ import { toEndpoints } from './endpoint.ts';
 import type { Enforcement } from './enforcement.ts';
 import { reservedOrWire } from './identity-labels.ts';
 import type { Labels } from './labels.ts';
-import { ephemeralPorts, listeningScan } from './listening.ts';
+import { ephemeralPorts } from './listening.ts';
+import { hostScan } from './look-slowly.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
-import { processScan } from './process-scan.ts';
 import type { RecentCounts } from './recent-counts.ts';
 import { runCalmly, type Steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -145,8 +145,7 @@ export class HostReports {
   *#look(): Steps<{ endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] }> {
     const { options, labels, enforcement, users, drift, derived, containerOf } = this.#sources;
     const state = enforcement.applied;
-    const processes = yield* processScan(users);
-    const { sockets } = yield* listeningScan(processes);
+    const { processes, sockets } = yield* hostScan(users);
     const labelled = yield* labels.labelled();
     const claimed = new Set(labelled.map(({ process: { pid } }) => pid));
     const endpoints = toEndpoints(labelled, {

@@ -42,13 +42,18 @@ export function scanProcesses(users: UserNames, procPath = '/proc', withEnv = fa
 
 export function* processScan(users: UserNames, procPath = '/proc', withEnv = false): Steps<HostProcess[]> {
   const processes: HostProcess[] = [];
-  for (const entry of readdirSync(procPath)) {
-    if (!/^\d+$/.test(entry)) continue;
-    const process = readProcess(Number(entry), users, procPath, withEnv);
+  for (const pid of pidsOf(procPath)) {
+    const process = readProcess(pid, users, procPath, withEnv);
     if (process !== undefined) processes.push(process);
     yield;
   }
   return processes;
+}
+
+export function pidsOf(procPath = '/proc'): number[] {
+  return readdirSync(procPath)
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number);
 }
 
 /** Undefined when there is no such process, or it ended while being read. */

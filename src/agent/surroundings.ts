@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
 import { ownersOf } from './listening.ts';
-import { type HostLook, scanSlowly, turns } from './look-slowly.ts';
+import { type HostLook, scanSlowly } from './look-slowly.ts';
+import { runCalmly, type Steps } from './steps.ts';
 import type { UserNames } from './user-names.ts';
 
 const EVERY_MS = 30_000;
@@ -59,21 +60,24 @@ export function failsafeOf({ processes, sockets }: HostLook): string[] {
 }
 
 /** Holders of packet sockets: they write and read below every hook. */
-export async function packetUsers({ processes }: HostLook, procPath = '/proc'): Promise<string[]> {
-  const turn = turns();
+export function packetUsers(look: HostLook, procPath = '/proc'): Promise<string[]> {
+  return runCalmly(packetScan(look, procPath));
+}
+
+function* packetScan({ processes }: HostLook, procPath: string): Steps<string[]> {
   const inodes = new Map<number, true>();
   const seen = new Set<number>();
   for (const { pid, netns } of processes) {
     if (seen.has(netns)) continue;
     seen.add(netns);
     for (const inode of packetInodes(`${procPath}/${pid}/net/packet`)) inodes.set(inode, true);
-    await turn();
+    yield;
   }
   if (inodes.size === 0) return [];
   const owners = new Map<number, number[]>();
   for (const { pid } of processes) {
     ownersOf(pid, inodes, owners, undefined, procPath);
-    await turn();
+    yield;
   }
   const holders = new Set([...owners.values()].flat());
   const named = processes.filter(({ pid }) => holders.has(pid));
