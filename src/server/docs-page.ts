@@ -1,6 +1,8 @@
 /** `/docs`: the operations as one readable page. No script, nothing from elsewhere: it works where there is no internet. */
+
 import { PROBLEMS } from '../api/problem.ts';
 import type { Operation } from './operation.ts';
+import { templateOf } from './path-template.ts';
 
 export function toDocsPage(operations: readonly Operation[], version: string): string {
   const tags = [...new Set(operations.map(({ tag }) => tag))];
@@ -35,7 +37,7 @@ function section(tag: string, operations: readonly Operation[]): string {
 }
 
 function article({ method, path, summary, access, query = {}, body, answers, curl }: Operation): string {
-  const url = escapeHtml(path.replaceAll(/:(\w+)/g, '{$1}'));
+  const url = escapeHtml(templateOf(path));
   const parameters = Object.entries(query).map(
     ([name, { description, example }]) =>
       `<tr><td><code>${name}</code><td>${escapeHtml(description)}${example === undefined ? '' : ` <code>${escapeHtml(example)}</code>`}`,

@@ -1,8 +1,10 @@
 /** OpenAPI 3.1 from the operations and their schemas: what is served is what is described. */
+
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { Problem } from '../api/problem.ts';
 import { MatchClause } from '../api/workload.ts';
 import type { Operation, Schema } from './operation.ts';
+import { templateOf } from './path-template.ts';
 
 /** Codes that any operation may answer besides its own. */
 const ERRORS: Readonly<Record<string, readonly number[]>> = {
@@ -14,7 +16,7 @@ const ERRORS: Readonly<Record<string, readonly number[]>> = {
 export function toOpenApi(operations: readonly Operation[], version: string): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of operations) {
-    const path = operation.path.replaceAll(/\/:(\w+)/g, '/{$1}');
+    const path = templateOf(operation.path);
     paths[path] = { ...paths[path], [operation.method.toLowerCase()]: describe(operation) };
   }
   return {

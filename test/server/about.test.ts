@@ -55,6 +55,10 @@ test('the page needs nothing from elsewhere and shows every path', async () => {
   assert.not.match(text, /<script|https?:\/\/(?!127\.0\.0\.1|localhost)/);
   assert.match(text, /\/v1\/workloads\/\{namespace\}\/\{name\}/);
   assert.match(text, /id="problem-invalid"/);
+  const { body } = await call(server, 'GET', '/openapi.json');
+  const paths = Object.keys(body.paths);
+  assert.ok(paths.includes('/v1/workloads:preview'), 'a verb behind a colon is no parameter');
+  for (const path of paths) assert.ok(text.includes(`${path}<`) || text.includes(`${path} `), path);
 });
 
 test('metrics are Prometheus text and count requests by status', async () => {
