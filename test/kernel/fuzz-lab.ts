@@ -88,8 +88,8 @@ export async function fuzz(lab: Lab, seed: number, end: number): Promise<FuzzRes
         result.toAllowed++;
       }
     }
-    for (const [line, of] of said.matchAll(/^HEARD TAG-D(\d+).*/gm))
-      if (isDenied && Number(of) % 2 === 0) result.violations.push(`${where}, epoch ${epoch}: ${line}`);
+    for (const [line, of] of said.matchAll(/^HEARD TAG-D([NY]).*/gm))
+      if (isDenied && of === 'N') result.violations.push(`${where}, epoch ${epoch}: ${line}`);
       else if (!isDenied) result.heard++;
   }
 }

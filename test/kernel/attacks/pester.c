@@ -1,5 +1,5 @@
 /*
- * A peer that wants in: pester OWN4 OWN6 THEIR4 THEIR6. Sends "TAG-Depoch" to the ports 7600 to 7615 by TCP, UDP and UDP-Lite, to whoever
+ * A peer that wants in: pester OWN4 OWN6 THEIR4 THEIR6. Sends "TAG-Depoch" (see words()) to the ports 7600 to 7615 by TCP, UDP and UDP-Lite, to whoever
  * connects to its own 7000 (which another holds), 7002, 7600 to 7603, and back to whoever sends. Each line that it reads is
  * the epoch from then on; it prints it.
  */
@@ -13,7 +13,13 @@
 static struct pollfd fds[MAX];
 static char kinds[MAX]; /* l listener, u datagram, s stream */
 static int n = 1;
-static char text[32] = "TAG-D0 ";
+static char text[32];
+
+/* "TAG-DN12 " in an even (denied) epoch, "TAG-DY13 " in an odd one: a segment's end cuts the number, and it is still told apart. */
+static void words(int epoch)
+{
+	snprintf(text, sizeof(text), "TAG-D%c%d ", epoch % 2 ? 'Y' : 'N', epoch);
+}
 
 static int keep(int fd, char kind)
 {
@@ -78,6 +84,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	words(0);
 	fds[0] = (struct pollfd){0, POLLIN};
 	open_ports(argv[1]), open_ports(argv[2]);
 	puts("READY");
@@ -86,7 +93,7 @@ int main(int argc, char **argv)
 		if (fds[0].revents) {
 			if (!fgets(line, sizeof(line), stdin))
 				return 0;
-			snprintf(text, sizeof(text), "TAG-D%d ", atoi(line));
+			words(atoi(line));
 			puts(line);
 		}
 		for (int i = 1; i < n; i++) {
