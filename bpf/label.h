@@ -6,6 +6,7 @@
  *  2. A socket carries the label of who made it, and of whoever binds, connects or sends with it later; never a kernel thread's.
  *  3. A stream is labelled by who connects it, what it accepts by its listener: `connection`, or storage where that is full.
  *  4. A socket without either is judged by its own cgroup; "no label" is the host.
+ *  5. A registered port names the socket that listens on it unless its caller has a name: RESERVED_INIT is none.
  */
 #ifndef POSTERN_LABEL_H
 #define POSTERN_LABEL_H
@@ -60,10 +61,15 @@ static __always_inline bool current_is_kernel_thread(void)
 	return bpf_get_current_task_btf()->flags & PF_KTHREAD;
 }
 
+static __always_inline bool is_name(__u32 identity)
+{
+	return identity && identity != RESERVED_INIT;
+}
+
 static __always_inline void sk_label(struct connection *c, const struct label *l)
 {
 	/* A port claim names the socket only while nothing stronger names the caller. */
-	if (!(c->flags & SK_PINNED) || l->identity) {
+	if (!(c->flags & SK_PINNED) || is_name(l->identity)) {
 		c->local_id = l->identity;
 		c->origin = l->origin;
 		c->flags &= ~SK_PINNED;
@@ -126,7 +132,7 @@ static __always_inline void sk_label_listen(struct connection *c, const struct a
 	struct listen_key key = {.port = port, .protocol = protocol};
 	struct listen_val *v;
 
-	if (c->local_id && !(c->flags & SK_PINNED))
+	if (is_name(c->local_id) && !(c->flags & SK_PINNED))
 		return;
 	key.slot = cfg ? cfg->match_slot : 0;
 	__builtin_memcpy(key.addr, a, 16);

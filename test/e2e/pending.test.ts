@@ -133,6 +133,24 @@ test('a child that a pending process makes inherits what that one turns out to b
   process.kill(child, 'SIGKILL');
 });
 
+test('a port names the listener of who is pending, with its first connection', async () => {
+  const postern = instances[0]!;
+  const port = await freePort();
+  await postern.workload('shop/port', { labels: { app: 'port' }, match: { listen: [`${port}/tcp`] } });
+  await postern.workload('shop/perl', {
+    labels: { app: 'perl' },
+    match: { process: { exe: '/usr/bin/perl', user: '0', argsRegex: 'TAG-never' } },
+  });
+  const listen = `use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:${port}", Listen => 5) or die; print "ready\n"; $| = 1; while (my $c = $s->accept) { print $c "hello\n"; close $c }`;
+  await withStoppedAgent(postern, async () => {
+    children.push(await serve(['perl', '-e', `$| = 1; ${listen}`], /ready/, { cgroup: postern.makeCgroup('plain') }));
+    assert.is(await askTcp('127.0.0.1', port, { cgroup: postern.makeCgroup('plain') }), 'echo');
+  });
+  const flow = await postern.flow(`event=connect&port=${port}`, () => true);
+  assert.is(flow.destination.workload, 'shop/port');
+  for (const name of ['port', 'perl']) await postern.api('DELETE', `/v1/workloads/shop/${name}`);
+});
+
 test('a process that starts while no agent runs is decided when there is one again', async () => {
   const postern = instances[0]!;
   await postern.stop('SIGKILL');

@@ -25,7 +25,6 @@ export const HOSTS: readonly Row[] = [
         cgroup: 'plain',
         does: 'listen',
         listens: 'nfs',
-        isLate: true,
       },
     ],
     also: ['test/e2e/identity.test.ts'],

@@ -213,7 +213,6 @@ export const SERVICES: readonly Row[] = [
         does: `listen fork user:${APP} exec:/usr/bin/node,server.js connect`,
         connects: 'shop',
         listens: 'shop',
-        isLate: true,
       },
     ],
   },
