@@ -56,13 +56,30 @@ enum drop_reason {
 
 enum ident_flag { IDENT_INGRESS = 1, IDENT_EGRESS = 2, IDENT_AUDIT = 4 };
 
+/* What an enforced identity may open besides TCP and UDP sockets: declared in its registration, or opened by its policy. */
+enum open_flag {
+	OPEN_ICMP = 1,
+	OPEN_MPTCP = 2,
+	OPEN_UDPLITE = 4,
+	OPEN_RAW = 8, /* the protocols in `raw_open` */
+	OPEN_TUN = 16,
+	OPEN_PACKET = 32,
+	OPEN_SOCKETS = 64, /* sockets of every type: its policy denies nothing */
+};
+
 /* One aligned 8-byte store flips an identity: which slot of policy_l3 and of ip_* it reads, and the generation that stales verdicts. */
 struct ident_cfg {
 	__u32 gen;
 	__u8 slot;
 	__u8 ip_slot;
 	__u8 flags; /* enum ident_flag: directions in which the identity is enforced */
-	__u8 pad;
+	__u8 opens; /* enum open_flag */
+};
+
+/* An identity that may open raw sockets of a protocol. */
+struct raw_key {
+	__u32 identity;
+	__u32 protocol;
 };
 
 struct l3_key {

@@ -78,6 +78,16 @@ static __always_inline int packet_addrs(struct __sk_buff *skb, struct addr *src,
 	return 0;
 }
 
+/* The protocol that the fixed header names. */
+static __always_inline __u8 packet_protocol(struct __sk_buff *skb)
+{
+	__u8 head[10];
+
+	if (bpf_skb_load_bytes(skb, 0, head, sizeof(head)))
+		return 0;
+	return head[0] >> 4 == 4 ? head[9] : head[6];
+}
+
 /*
  * Source and destination port (network order) where the protocol follows the fixed header directly; -1 elsewhere: the
  * caller then judges without a port, which only a rule without ports allows.

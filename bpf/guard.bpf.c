@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * guard.bpf.c: ways to the wire that pass by every hook for sockets, closed for identities whose egress is enforced.
+ * guard.bpf.c: ways to the wire that pass by every hook for sockets, closed for identities whose egress is enforced
+ * unless their registration opens them (OPEN_TUN, OPEN_PACKET) or their policy denies them nothing.
  *   on_device      no tun or tap device: what comes out of one is forwarded, no socket has sent it
  *   guard_egress   (tcx, at interfaces of namespaces with a workload that holds CAP_NET_RAW) no frame of a packet socket
  *   on_setsockopt  (at the cgroups of such workloads: it costs every setsockopt() there) nothing that gets around the one
@@ -16,9 +17,15 @@
 #define SOL_XDP 283
 #define PAGE 4096
 
-static __always_inline bool egress_enforced(__u32 identity)
+/* `opening`: the open_flag that lets it pass, 0 = none does. */
+static __always_inline bool is_closed(__u32 identity, __u8 opening)
 {
-	return identity && (ident_cfg_read(identity).flags & IDENT_EGRESS);
+	struct ident_cfg cfg;
+
+	if (!identity)
+		return false;
+	cfg = ident_cfg_read(identity);
+	return (cfg.flags & IDENT_EGRESS) && !(cfg.opens & opening);
 }
 
 SEC("cgroup/dev")
@@ -27,14 +34,14 @@ int on_device(struct bpf_cgroup_dev_ctx *ctx)
 	if ((ctx->access_type & 0xffff) != CHAR_DEVICE || ctx->major != MISC_MAJOR ||
 	    (ctx->minor != TUN_MINOR && ctx->minor != VHOST_NET_MINOR))
 		return 1;
-	return !egress_enforced(current_label().identity);
+	return !is_closed(current_label().identity, OPEN_TUN);
 }
 
 SEC("cgroup/setsockopt")
 int on_setsockopt(struct bpf_sockopt *ctx)
 {
 	if (ctx->level == SOL_PACKET || ctx->level == SOL_XDP)
-		return !egress_enforced(current_label().identity);
+		return !is_closed(current_label().identity, ctx->level == SOL_PACKET ? OPEN_PACKET : 0);
 	if (ctx->optlen > PAGE)
 		ctx->optlen = 0; /* longer than the kernel shows: it keeps the caller's */
 	return 1;
@@ -57,5 +64,7 @@ int guard_egress(struct __sk_buff *skb)
 	task = bpf_get_current_task_btf();
 	tgid = task->tgid;
 	p = bpf_map_lookup_elem(&proc, &tgid);
-	return egress_enforced(p ? p->identity : 0) || egress_enforced(cgroup_identity(bpf_skb_cgroup_id(skb))) ? 2 : 0;
+	if (is_closed(p ? p->identity : 0, OPEN_PACKET))
+		return 2;
+	return is_closed(cgroup_identity(bpf_skb_cgroup_id(skb)), OPEN_PACKET) ? 2 : 0;
 }

@@ -24,6 +24,8 @@
 #define IPPROTO_UDP 17
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_UDPLITE 136
+#define IPPROTO_RAW 255
+#define EPROTONOSUPPORT 93
 #define IPPROTO_MPTCP 262
 #define TCP_FLAGS 13 /* offset in the header */
 #define TCP_SYN 0x02

@@ -179,6 +179,11 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 		count(COUNT_UNPARSED);
 		return 0;
 	}
+	if (!ingress && sk->type == SOCK_RAW && packet_protocol(skb) != protocol) {
+		/* its own header (IP_HDRINCL) says something else, or extension headers hide what: only a rule without ports allows it */
+		protocol = IPPROTO_RAW;
+		udp = false;
+	}
 	if (udp) {
 		if (packet_ports(skb, protocol, ports, &l4) == 0) {
 			sport = bpf_ntohs(ports[0]);
@@ -198,7 +203,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 		answers = at != asked;
 		key.port = icmp_conversation(asked, answers ? other : own);
 	}
-	word = conv_word(ingress ? &src : &dst, key.port, cfg.gen);
+	word = protocol == IPPROTO_RAW ? 0 : conv_word(ingress ? &src : &dst, key.port, cfg.gen);
 	if (info && conv_is_latest(&info->c, word, cfg.gen))
 		return 1;
 	key.cookie = bpf_get_socket_cookie(skb);

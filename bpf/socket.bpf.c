@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * socket.bpf.c: cgroup hooks in the context of the calling process.
- *   sock_create       labels the socket (TCP waits for its bind, listen or connect); an enforced workload gets no protocol
- *                     that no packet hook can judge
+ *   sock_create       labels the socket (TCP waits for its bind, listen or connect); an enforced workload gets TCP and UDP,
+ *                     and what its registration or policy opens
  *   bind              the caller owns the socket; a registered port belongs to its workload
  *   post_bind         a bound datagram socket can be reached: `local`
  *   sock_release      takes it out of `local` and `connection`
@@ -15,6 +15,28 @@
 static __always_inline struct sk_info *sk_info_of(struct bpf_sock *sk)
 {
 	return bpf_sk_storage_get(&sk_info, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* TCP and UDP need no leave; of the others only what is declared or what policy allows to somebody (enum open_flag). */
+static __always_inline bool may_create(struct bpf_sock *sk, __u32 identity)
+{
+	struct raw_key key = {.identity = identity, .protocol = sk->protocol};
+	struct ident_cfg cfg;
+
+	if (sk->type == SOCK_DGRAM && sk->protocol == IPPROTO_UDP)
+		return true;
+	cfg = ident_cfg_read(identity);
+	if (!(cfg.flags & (IDENT_INGRESS | IDENT_EGRESS)) || (cfg.opens & OPEN_SOCKETS))
+		return true;
+	if (sk->type == SOCK_STREAM)
+		return sk->protocol == IPPROTO_MPTCP && (cfg.opens & OPEN_MPTCP);
+	if (sk->type != SOCK_DGRAM && sk->type != SOCK_RAW)
+		return false;
+	if (is_icmp(sk->protocol) && (cfg.opens & OPEN_ICMP))
+		return true;
+	if (sk->type == SOCK_DGRAM)
+		return sk->protocol == IPPROTO_UDPLITE && (cfg.opens & OPEN_UDPLITE);
+	return (cfg.opens & OPEN_RAW) && bpf_map_lookup_elem(&raw_open, &key);
 }
 
 SEC("cgroup/sock_create")
@@ -34,27 +56,23 @@ int on_sock_create(struct bpf_sock *sk)
 	info = bpf_sk_storage_get(&sk_info, sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!info)
 		return l.identity ? 0 : 1; /* no memory: a workload's socket must not be the host's */
-	if (l.identity && !(sk->type == SOCK_STREAM && sk->protocol == IPPROTO_MPTCP) &&
-	    !(sk->type == SOCK_DGRAM && (sk->protocol == IPPROTO_UDP || sk->protocol == IPPROTO_UDPLITE ||
-					 sk->protocol == IPPROTO_ICMP || sk->protocol == IPPROTO_ICMPV6)) &&
-	    sk->type != SOCK_RAW) {
-		struct ident_cfg cfg = ident_cfg_read(l.identity);
+	if (l.identity && !may_create(sk, l.identity)) {
+		struct flow_event *e = flow_begin(FLOW_DENY);
 
-		if (cfg.flags & (IDENT_INGRESS | IDENT_EGRESS)) {
-			struct flow_event *e = flow_begin(FLOW_DENY);
-
-			if (e) {
-				e->verdict = VERDICT_DROPPED;
-				e->direction = DIR_EGRESS;
-				e->reason = REASON_SOCKET_TYPE;
-				e->protocol = sk->protocol;
-				e->source_id = l.identity;
-				e->source_tgid = l.tgid;
-				e->netns = info->c.netns;
-				event_submit(e);
-			}
-			return 0;
+		if (e) {
+			e->verdict = VERDICT_DROPPED;
+			e->direction = DIR_EGRESS;
+			e->reason = REASON_SOCKET_TYPE;
+			e->protocol = sk->protocol == IPPROTO_MPTCP ? IPPROTO_TCP : sk->protocol;
+			e->source_id = l.identity;
+			e->source_tgid = l.tgid;
+			e->netns = info->c.netns;
+			event_submit(e);
 		}
+		/* as on a host without it: who asks for MPTCP goes on with TCP then */
+		if (sk->protocol == IPPROTO_MPTCP)
+			bpf_set_retval(-EPROTONOSUPPORT);
+		return 0;
 	}
 	return 1;
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { WireWorkload } from '../api/agent-stream.ts';
 import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import { selectsHost } from '../core/host-selector.ts';
@@ -5,6 +6,7 @@ import { type IdentityId, RESERVED, toIdentityId } from '../core/identity.ts';
 import type { Container } from '../core/match-place.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import { compileMatch } from '../core/match-program.ts';
+import { declaredOpens, joinOpens, type Opens } from '../core/opens.ts';
 import { addressIdentities } from '../core/workload-addresses.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { PolicyApplier } from '../datapath/policy-applier.ts';
@@ -14,12 +16,13 @@ import { type DesiredState, EMPTY_STATE, workloadKey } from './desired-state.ts'
 import type { Labels } from './labels.ts';
 import { ephemeralPorts } from './listening.ts';
 import { ListeningPorts } from './listening-ports.ts';
-import { loadMatchFacts } from './match-facts.ts';
+import { loadMatchFacts, matchFacts } from './match-facts.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { type PendingSetting, withInit, withPending } from './pending.ts';
 import { PolicyWorld } from './policy-world.ts';
 import { createSocketUnitFiles } from './socket-units.ts';
+import { runCalmly } from './steps.ts';
 import type { UserNames } from './user-names.ts';
 
 /** Old slots are swept and connections judged a second time after this: whoever read the old word is done by then. */
@@ -53,6 +56,9 @@ export class Enforcement {
   #applied: DesiredState = EMPTY_STATE;
   #settle: NodeJS.Timeout | undefined;
   #revoking: NodeJS.Timeout | undefined;
+  /** What the last look at users and files found. */
+  #looked: { readonly workloads: DesiredState['workloads']; readonly facts: string } | undefined;
+  #isLooking = false;
   /** The kernel may not hold what the compiler says: at the start, and after a refusal. */
   #behind = true;
 
@@ -124,12 +130,29 @@ export class Enforcement {
   /** A container came or went. */
   refreshContainers(): void {
     const isNamed = ({ match }: { match: readonly object[] }) => match.some((clause) => 'container' in clause);
-    if ([...this.#applied.workloads.values()].some(isNamed)) this.refreshMatches();
+    if ([...this.#applied.workloads.values()].some(isNamed)) this.#takeProgram(this.#program(this.#applied));
   }
 
-  /** User names, files behind globs: looked at again without a new revision. */
-  refreshMatches(): void {
-    const program = this.#program(this.#applied);
+  /** User names, files behind globs: looked at again without a new revision, in the background. */
+  async refreshMatches(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    try {
+      const { workloads } = this.#applied;
+      const here = this.#here(this.#applied);
+      const containers = this.containers();
+      const facts = await runCalmly(matchFacts(here, this.#users, this.#sockets, containers));
+      const text = JSON.stringify(facts, (_, value) => (isList(value) ? [...value] : value));
+      const isOld = workloads !== this.#applied.workloads || !isDeepStrictEqual(containers, this.containers());
+      if (isOld || (this.#looked?.workloads === workloads && this.#looked.facts === text)) return;
+      this.#looked = { workloads, facts: text };
+      this.#takeProgram(compileMatch(here, facts));
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  #takeProgram(program: MatchProgram): void {
     if (this.#installed?.program !== this.#labels.program)
       this.#installed = { program: this.#labels.program, text: JSON.stringify(this.#labels.program) };
     if (JSON.stringify(program) !== this.#installed.text) this.#labels.apply(program);
@@ -158,10 +181,23 @@ export class Enforcement {
     clearTimeout(this.#revoking);
   }
 
-  #program(state: DesiredState): MatchProgram {
+  #here(state: DesiredState): RegisteredWorkload[] {
     const here = [...state.workloads.values()].filter(({ hosts }) => selectsHost(hosts, this.#hostLabels));
-    const workloads = here as RegisteredWorkload[];
-    return compileMatch(workloads, loadMatchFacts(workloads, this.#users, this.#sockets, this.containers()));
+    return here as RegisteredWorkload[];
+  }
+
+  #program(state: DesiredState): MatchProgram {
+    const here = this.#here(state);
+    return compileMatch(here, loadMatchFacts(here, this.#users, this.#sockets, this.containers()));
+  }
+
+  /** What the registrations for this host let their workloads open. */
+  #opens(state: DesiredState): ReadonlyMap<number, Opens> {
+    const opens = new Map<number, Opens>();
+    for (const { identity, opens: declared, hosts } of state.workloads.values())
+      if (declared !== undefined && selectsHost(hosts, this.#hostLabels))
+        opens.set(identity, joinOpens(declaredOpens(declared), opens.get(identity)));
+    return opens;
   }
 
   #policy(state: DesiredState, revision: number): void {
@@ -176,7 +212,7 @@ export class Enforcement {
     const addresses = addressIdentities(world.cidrs, state.workloads.values());
     this.#behind = true;
     for (const [id, compiled] of changed) changed.set(id, withPending(id, compiled, this.#pending));
-    const { generation } = this.#applier.apply({ changed, addresses });
+    const { generation } = this.#applier.apply({ changed, addresses, opens: this.#opens(state) });
     this.#kernel.setHostPolicy(this.#compiler.all().has(toIdentityId(RESERVED.host)));
     this.#behind = false;
     const last = this.#revisions.at(-1);
@@ -184,4 +220,8 @@ export class Enforcement {
     else this.#revisions.push({ upTo: generation, revision });
     if (this.#revisions.length > 1000) this.#revisions.shift();
   }
+}
+
+function isList(value: unknown): value is Iterable<unknown> {
+  return value instanceof Map || value instanceof Set;
 }

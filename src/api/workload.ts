@@ -1,5 +1,6 @@
 /** `/v1/workloads/{namespace}/{name}`: who is it? The meaning of `match` is core/workload.ts. */
 import * as v from 'valibot';
+import { OPEN_NAMES } from '../core/opens.ts';
 import { MODES } from '../core/workload-operation.ts';
 import { object, oneOf } from './check.ts';
 import { Drift } from './drift.ts';
@@ -95,6 +96,13 @@ const Spec = {
   runBy: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
   /** Labels that a host adds to the identity: `host:KEY`, `cloud:tag/KEY`. */
   labelsFrom: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
+  /** Besides TCP and UDP sockets: `icmp mptcp udplite tun packet`, `{"raw":["vrrp",112]}`. */
+  opens: v.optional(
+    v.pipe(
+      v.array(v.union([oneOf(OPEN_NAMES), object({ raw: v.array(v.union([v.string(), v.number()])) })])),
+      v.minLength(1, 'must not be empty'),
+    ),
+  ),
 };
 
 /** What the user owns. */

@@ -3,6 +3,7 @@ import { checkHosts, type HostSelector } from './host-selector.ts';
 import { parsePort } from './match-listen.ts';
 import type { ContainerMatch } from './match-place.ts';
 import { LISTENING } from './named-port.ts';
+import { checkOpens, type Opening, opensWarnings } from './opens.ts';
 import type { Result } from './problem.ts';
 import { checkAddresses } from './workload-addresses.ts';
 import { type Fields, fieldErrors } from './workload-fields.ts';
@@ -57,6 +58,8 @@ export interface Workload extends Operation {
   readonly inherit?: 'subtree' | 'none';
   /** Labels of the host that are part of the identity: `host:site`, `cloud:tag/env`. */
   readonly labelsFrom?: readonly string[];
+  /** What it may open besides TCP and UDP sockets. */
+  readonly opens?: readonly Opening[];
 }
 
 /**
@@ -91,6 +94,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
     );
   if (body.hosts !== undefined) checkHosts(fields, body.hosts);
   const labelsFrom = body.labelsFrom === undefined ? undefined : checkLabelsFrom(fields, body);
+  const opens = body.opens === undefined ? undefined : checkOpens(fields, body);
   if (body.hosts !== undefined && addresses !== undefined)
     fields.bad('/hosts', 'has no meaning beside addresses: they are the same for every host');
   const match = isMatched ? checkMatch(fields, body.match) : [];
@@ -109,8 +113,9 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       ...order,
       ...operation,
       ...(labelsFrom === undefined ? {} : { labelsFrom }),
+      ...(opens === undefined ? {} : { opens }),
     },
-    warnings: match.flatMap(matchWarnings),
+    warnings: [...match.flatMap(matchWarnings), ...opensWarnings(opens)],
   };
 }
 
@@ -127,6 +132,7 @@ const TOP = [
   'expect',
   'runBy',
   'labelsFrom',
+  'opens',
   'namespace',
   'name',
   'meta',

@@ -1,8 +1,10 @@
 import type { CompiledDirection, CompiledIdentity } from '../core/compile.ts';
+import { joinOpens, type Opens, policyOpens } from '../core/opens.ts';
 import { type AddressIdentity, AddressSlots } from './address-slots.ts';
 import type { DatapathMaps } from './maps.ts';
 import { PortTables } from './port-tables.ts';
 import type { IdentCfg, L3Key, L3Val } from './postern.skel.ts';
+import { openFlags, RawOpen } from './raw-open.ts';
 import type { RuleTable } from './rule-table.ts';
 
 const INGRESS = 1;
@@ -20,6 +22,8 @@ export interface PolicyChange {
   readonly changed: ReadonlyMap<number, CompiledIdentity | undefined>;
   /** All prefixes with an identity. */
   readonly addresses: readonly AddressIdentity[];
+  /** What registrations open, by identity. */
+  readonly opens?: ReadonlyMap<number, Opens>;
 }
 
 export interface Applied {
@@ -48,8 +52,9 @@ export class PolicyApplier {
   readonly #addresses: AddressSlots;
   readonly #tables: PortTables;
   /** What the active slot of each identity holds: key text → value. */
-  readonly #active = new Map<number, { cfg: IdentCfg; entries: Map<string, L3Val> }>();
+  readonly #active = new Map<number, Active>();
   readonly #stale: L3Key[] = [];
+  readonly #raw: RawOpen;
   readonly #l4 = new Set<number>();
   /** Active entries that refer to a table. */
   readonly #uses = new Map<number, number>();
@@ -59,8 +64,9 @@ export class PolicyApplier {
     this.#maps = maps;
     this.#addresses = new AddressSlots(maps, () => [...this.#active.values()].map(({ cfg }) => cfg.ip_slot));
     this.#tables = new PortTables(rules);
+    this.#raw = new RawOpen(maps);
     for (const [id, cfg] of maps.ident_cfg.entriesBatch()) {
-      if (id !== GENERATION_KEY) this.#active.set(id, { cfg, entries: new Map() });
+      if (id !== GENERATION_KEY) this.#active.set(id, { cfg, entries: new Map(), byPolicy: undefined });
       this.#generation = Math.max(this.#generation, cfg.gen);
     }
     for (const [key, value] of maps.policy_l3.entriesBatch()) {
@@ -77,17 +83,34 @@ export class PolicyApplier {
     return new Set(this.#active.keys());
   }
 
-  apply({ changed, addresses }: PolicyChange): Applied {
+  apply({ changed, addresses, opens = new Map() }: PolicyChange): Applied {
     this.sweep();
-    const plans = [...changed].map(([id, compiled]) => this.#plan(id, compiled)).filter((plan) => plan !== undefined);
+    const plans = [...changed]
+      .map(([id, compiled]) => this.#plan(id, compiled, opens.get(id)))
+      .filter((plan) => plan !== undefined);
+    for (const [id, { cfg, byPolicy }] of this.#active)
+      if (!changed.has(id) && byPolicy !== undefined && !this.#isOpen(id, joinOpens(byPolicy, opens.get(id))))
+        plans.push({
+          id,
+          flags: cfg.flags,
+          loses: false,
+          moves: true,
+          opens: joinOpens(byPolicy, opens.get(id)),
+          byPolicy,
+        });
     this.#requireRoom(plans, addresses.length);
     const ipSlot = this.#addresses.prepare(addresses) ?? this.#addresses.active;
-    for (const plan of plans) this.#fill(plan);
+    for (const plan of plans) {
+      this.#fill(plan);
+      this.#raw.add(plan.id, plan.opens?.raw ?? []);
+    }
     const planned = new Set(plans.map((plan) => plan.id));
     for (const [id, { cfg }] of this.#active)
       if (!planned.has(id) && cfg.ip_slot !== ipSlot) plans.push({ id, flags: cfg.flags, loses: false, moves: true });
     plans.sort((a, b) => Number(b.loses) - Number(a.loses));
     for (const plan of plans) this.#flip(plan, ipSlot);
+    for (const { id, opens, moves } of plans)
+      if (opens !== undefined || !moves) this.#raw.keepOnly(id, opens?.raw ?? []);
     if (ipSlot !== this.#addresses.active) this.#addresses.flip(ipSlot);
     return { generation: this.#generation, flipped: plans.length };
   }
@@ -111,7 +134,12 @@ export class PolicyApplier {
     for (const { table } of values) if (table !== 0) this.#uses.set(table, (this.#uses.get(table) ?? 0) + by);
   }
 
-  #plan(id: number, compiled: CompiledIdentity | undefined): Plan | undefined {
+  /** Whether the kernel lets this identity open just that. */
+  #isOpen(id: number, opens: Opens): boolean {
+    return this.#active.get(id)?.cfg.opens === openFlags(opens) && this.#raw.isSame(id, opens.raw);
+  }
+
+  #plan(id: number, compiled: CompiledIdentity | undefined, declared: Opens | undefined): Plan | undefined {
     const active = this.#active.get(id);
     const flags = (compiled?.ingress.enforced ? IDENT_INGRESS : 0) | (compiled?.egress.enforced ? IDENT_EGRESS : 0);
     if (flags === 0 || compiled === undefined)
@@ -120,9 +148,14 @@ export class PolicyApplier {
     const entries = new Map<string, readonly [L3Key, L3Val]>();
     this.#direction(entries, id, slot, INGRESS, compiled.ingress);
     this.#direction(entries, id, slot, EGRESS, compiled.egress);
-    if (active !== undefined && active.cfg.flags === flags && sameEntries(active.entries, entries)) return undefined;
+    const byPolicy = policyOpens(compiled);
+    const opens = joinOpens(byPolicy, declared);
+    if (active !== undefined && active.cfg.flags === flags && sameEntries(active.entries, entries)) {
+      active.byPolicy = byPolicy;
+      if (this.#isOpen(id, opens)) return undefined;
+    }
     const loses = active === undefined || (flags & ~active.cfg.flags) !== 0 || lostSomething(active.entries, entries);
-    return { id, flags, slot, entries, loses, moves: false };
+    return { id, flags, slot, entries, loses, moves: false, opens, byPolicy };
   }
 
   #direction(
@@ -152,6 +185,8 @@ export class PolicyApplier {
     check('policy_l4', l4, this.#maps.policy_l4.maxEntries);
     check('ip_cidr', addresses * 2, this.#maps.ip_cidr.maxEntries);
     check('ident_cfg', this.#active.size + plans.length, this.#maps.ident_cfg.maxEntries);
+    const raw = this.#raw.room(new Map(plans.map(({ id, opens }) => [id, opens?.raw ?? []])));
+    check('raw_open', raw.wanted, raw.limit);
   }
 
   #fill({ entries }: Plan): void {
@@ -168,7 +203,8 @@ export class PolicyApplier {
     const before = this.#active.get(plan.id);
     const generation = ++this.#generation;
     if (plan.moves && before !== undefined) {
-      before.cfg = { ...before.cfg, gen: generation, ip_slot: ipSlot };
+      const opens = plan.opens === undefined ? before.cfg.opens : openFlags(plan.opens);
+      before.cfg = { ...before.cfg, gen: generation, ip_slot: ipSlot, opens };
       this.#maps.ident_cfg.set(plan.id, before.cfg);
       return;
     }
@@ -177,18 +213,26 @@ export class PolicyApplier {
       for (const text of before.entries.keys()) this.#stale.push(entryKey(plan.id, before.cfg.slot, text));
     }
     if (plan.entries === undefined) {
-      const gone = { gen: generation, slot: 0, ip_slot: 0, flags: 0, pad: 0 };
+      const gone = { gen: generation, slot: 0, ip_slot: 0, flags: 0, opens: 0 };
       this.#maps.ident_cfg.set(GENERATION_KEY, gone);
       this.#maps.ident_cfg.delete(plan.id);
       this.#active.delete(plan.id);
       return;
     }
-    const cfg: IdentCfg = { gen: generation, slot: plan.slot ?? 0, ip_slot: ipSlot, flags: plan.flags, pad: 0 };
+    const opens = plan.opens === undefined ? 0 : openFlags(plan.opens);
+    const cfg: IdentCfg = { gen: generation, slot: plan.slot ?? 0, ip_slot: ipSlot, flags: plan.flags, opens };
     this.#maps.ident_cfg.set(plan.id, cfg);
     const entries = new Map([...plan.entries].map(([text, [, value]]) => [text, value]));
     this.#count(entries.values(), 1);
-    this.#active.set(plan.id, { cfg, entries });
+    this.#active.set(plan.id, { cfg, entries, byPolicy: plan.byPolicy });
   }
+}
+
+interface Active {
+  cfg: IdentCfg;
+  readonly entries: Map<string, L3Val>;
+  /** What its policy opens; undefined = of an earlier run, not compared yet. */
+  byPolicy: Opens | undefined;
 }
 
 interface Plan {
@@ -198,7 +242,11 @@ interface Plan {
   /** Absent = the identity is no longer enforced, or only moves to another address slot. */
   readonly entries?: ReadonlyMap<string, readonly [L3Key, L3Val]>;
   readonly loses: boolean;
+  /** Only to another address slot, or to what it may open. */
   readonly moves: boolean;
+  /** Absent = as before; without `moves`: the identity is no longer enforced. */
+  readonly opens?: Opens;
+  readonly byPolicy?: Opens;
 }
 
 function entryText(key: { direction: number; remote: number }): string {

@@ -689,7 +689,7 @@ export interface IdentCfg {
   slot: number;
   ip_slot: number;
   flags: number;
-  pad: number;
+  opens: number;
 }
 export const identCfgCodec: Codec<IdentCfg> = {
   size: 8,
@@ -699,7 +699,7 @@ export const identCfgCodec: Codec<IdentCfg> = {
       slot: view.getUint8(offset + 4),
       ip_slot: view.getUint8(offset + 5),
       flags: view.getUint8(offset + 6),
-      pad: view.getUint8(offset + 7),
+      opens: view.getUint8(offset + 7),
     };
   },
   encode(view, offset, value) {
@@ -707,7 +707,26 @@ export const identCfgCodec: Codec<IdentCfg> = {
     view.setUint8(offset + 4, value.slot);
     view.setUint8(offset + 5, value.ip_slot);
     view.setUint8(offset + 6, value.flags);
-    view.setUint8(offset + 7, value.pad);
+    view.setUint8(offset + 7, value.opens);
+  },
+};
+
+/** struct raw_key, 8 bytes */
+export interface RawKey {
+  identity: number;
+  protocol: number;
+}
+export const rawKeyCodec: Codec<RawKey> = {
+  size: 8,
+  decode(view, offset) {
+    return {
+      identity: view.getUint32(offset, true),
+      protocol: view.getUint32(offset + 4, true),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.identity, true);
+    view.setUint32(offset + 4, value.protocol, true);
   },
 };
 
@@ -1459,6 +1478,7 @@ export const maps = {
   proc: { key: u32Codec, value: procCodec },
   config: { key: u32Codec, value: configCodec },
   ident_cfg: { key: u32Codec, value: identCfgCodec },
+  raw_open: { key: rawKeyCodec, value: u8Codec },
   policy_l3: { key: l3KeyCodec, value: l3ValCodec },
   policy_l4: { key: l4KeyCodec, value: l4ValCodec },
   ip_host: { key: ipKeyCodec, value: u32Codec },
@@ -1523,6 +1543,7 @@ export const sizes = {
   proc: 32,
   config: 112,
   ident_cfg: 8,
+  raw_key: 8,
   l3_key: 12,
   l3_val: 12,
   l4_key: 12,
@@ -1563,6 +1584,7 @@ export interface ObjectTypes {
     proc: [number, Proc];
     config: [number, Config];
     ident_cfg: [number, IdentCfg];
+    raw_open: [RawKey, number];
     policy_l3: [L3Key, L3Val];
     policy_l4: [L4Key, L4Val];
     ip_host: [IpKey, number];

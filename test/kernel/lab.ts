@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { CompiledIdentity, PortTable } from '../../src/core/compile.ts';
 import { type IdentityId, localIdentity, workloadIdentity } from '../../src/core/identity.ts';
+import type { Opens } from '../../src/core/opens.ts';
 import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { createNetns, joinNetns, type Netns } from '../e2e/netns.ts';
@@ -60,7 +61,15 @@ export interface Lab extends OwnKernel {
   serve(argv: readonly string[], ready: RegExp, cgroup?: string): Promise<ChildProcess>;
 }
 
-export async function openLab({ attach = true } = {}): Promise<Lab> {
+/** All that is judged at each packet. */
+const EVERY_SOCKET: Opens = {
+  names: new Set(['icmp', 'mptcp', 'udplite']),
+  raw: Array.from({ length: 255 }, (_, i) => i + 1),
+  sockets: false,
+};
+
+/** `opens`: what DEN may open; every socket that can be judged unless said, for the hooks behind socket() are tried. */
+export async function openLab({ attach = true, opens = EVERY_SOCKET } = {}): Promise<Lab> {
   const own = openKernel();
   const name = basename(own.pinDir).replace('postern-test-', 'pt-');
   const folder = mkdtempSync(join(tmpdir(), 'postern-test-'));
@@ -150,7 +159,7 @@ export async function openLab({ attach = true } = {}): Promise<Lab> {
         egress: direction(both.egress),
       };
       const addresses = [`${FRIENDS[4]}/32`, `${FRIENDS[6]}/128`].map((prefix) => ({ prefix, identity: FRIEND }));
-      applier.apply({ changed: new Map([[DEN, compiled]]), addresses });
+      applier.apply({ changed: new Map([[DEN, compiled]]), addresses, opens: new Map([[DEN, opens]]) });
     };
     const label: Lab['label'] = (cgroup, identity) => {
       const id = statSync(cgroup).ino;
