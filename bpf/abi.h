@@ -547,6 +547,7 @@ struct revoked {
 	__u8 remote[16];
 	__u16 local_port;
 	__u16 remote_port;
+	__u32 ifindex; /* it is bound to this interface; 0 = to none */
 };
 
 /* Question and answer of probe_verdict. */

@@ -253,7 +253,7 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	if (!bpf_sock_destroy || (config && config->revoke_by_list)) {
-		struct revoked r = {.local_port = sport, .remote_port = dport};
+		struct revoked r = {.local_port = sport, .remote_port = dport, .ifindex = skc->skc_bound_dev_if};
 
 		__builtin_memcpy(r.local, &local, 16);
 		__builtin_memcpy(r.remote, &remote, 16);

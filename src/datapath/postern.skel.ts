@@ -422,21 +422,23 @@ export const verdictProbeCodec: Codec<VerdictProbe> = {
   },
 };
 
-/** struct revoked, 36 bytes */
+/** struct revoked, 40 bytes */
 export interface Revoked {
   local: Uint8Array;
   remote: Uint8Array;
   local_port: number;
   remote_port: number;
+  ifindex: number;
 }
 export const revokedCodec: Codec<Revoked> = {
-  size: 36,
+  size: 40,
   decode(view, offset) {
     return {
       local: getBytes(view, offset, 16),
       remote: getBytes(view, offset + 16, 16),
       local_port: view.getUint16(offset + 32, true),
       remote_port: view.getUint16(offset + 34, true),
+      ifindex: view.getUint32(offset + 36, true),
     };
   },
   encode(view, offset, value) {
@@ -444,6 +446,7 @@ export const revokedCodec: Codec<Revoked> = {
     setBytes(view, offset + 16, 16, value.remote);
     view.setUint16(offset + 32, value.local_port, true);
     view.setUint16(offset + 34, value.remote_port, true);
+    view.setUint32(offset + 36, value.ifindex, true);
   },
 };
 
@@ -1536,7 +1539,7 @@ export const sizes = {
   cgroup_event: 288,
   listen_event: 56,
   verdict_probe: 40,
-  revoked: 36,
+  revoked: 40,
   cgroup_label: 56,
   sk_info: 88,
   connection: 48,

@@ -12,11 +12,12 @@ export function revoke(kernel: Kernel): number {
   const output = kernel.iterate('revoke_tcp');
   const view = new DataView(output.buffer, output.byteOffset, output.byteLength);
   for (let at = 0; at + revokedCodec.size <= output.length; at += revokedCodec.size) {
-    const { local, remote, local_port, remote_port } = revokedCodec.decode(view, at);
+    const { local, remote, local_port, remote_port, ifindex } = revokedCodec.decode(view, at);
     sockDestroy({
       protocol: 'tcp',
       local: { address: addressText(local), port: local_port },
       remote: { address: addressText(remote), port: remote_port },
+      interface: ifindex,
     });
   }
   return output.length / revokedCodec.size;

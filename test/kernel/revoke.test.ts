@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import { NetworkNamespaces } from '../../src/agent/network-namespaces.ts';
 import { readCounters } from '../../src/datapath/counters.ts';
 import { MatchApplier } from '../../src/datapath/match-applier.ts';
+import { revoke as revokeAll } from '../../src/datapath/revoke.ts';
 import { program } from '../core/match-world.ts';
 import { run, serve } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
@@ -57,6 +58,21 @@ for (const family of [4, 6] as const)
     await until('the peer was told', async () => (await state(lost)).reset === 1);
     assert.is((await state(kept)).alive, 1);
   });
+
+for (const byList of [false, true])
+  for (const family of [4, 6] as const)
+    test(`IPv${family}: a connection that is bound to an interface is ended as any other (${byList ? 'by list' : 'by the program'})`, async () => {
+      const config = lab.kernel.maps.config.get(0)!;
+      lab.kernel.maps.config.set(0, { ...config, revoke_by_list: byList ? 1 : config.revoke_by_list });
+      try {
+        const bound = await hold(1, DENIED[family], 7000, undefined, lab.den, 'pt0');
+        lab.enforce();
+        inNetns(lab.home.path, () => revokeAll(lab.kernel));
+        assert.equal(await state(bound), { alive: 0, aborted: 1, reset: 0 });
+      } finally {
+        lab.kernel.maps.config.set(0, config);
+      }
+    });
 
 for (const address of ['127.0.0.1', '::1', HOME[4], HOME[6]])
   test(`local connections (${address}) end for the ends that may not, whoever is the client`, async () => {
@@ -143,19 +159,20 @@ function revoke(): void {
   inNetns(lab.home.path, () => lab.kernel.iterate('revoke_tcp'));
 }
 
-/** Connections of the workload; with a source address those of the peer. */
+/** Connections of the workload, bound to `device`; with a source address those of the peer. */
 async function hold(
   count: number,
   address: string,
   port: number,
   source?: string,
   cgroup = lab.den,
+  device = '',
 ): Promise<ChildProcess> {
-  const argv = [lab.program('hold'), String(count), address, String(port)];
+  const argv = [lab.program('hold'), String(count), address, String(port), source ?? '-', device];
   const child =
     source === undefined
       ? await lab.serve(argv, /READY/, cgroup)
-      : await serve([...argv, source], /READY/, { netns: lab.peer.path });
+      : await serve(argv, /READY/, { netns: lab.peer.path });
   held.push(child);
   return child;
 }

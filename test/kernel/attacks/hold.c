@@ -1,4 +1,4 @@
-/* Holds connections: hold COUNT ADDRESS PORT [SOURCE]. Prints READY; for each line that it reads "ALIVE n ABORTED n RESET n". */
+/* Holds connections: hold COUNT ADDRESS PORT SOURCE INTERFACE ("-" and "": any). Prints READY; for each line that it reads "ALIVE n ABORTED n RESET n". */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +33,9 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 0; i < count; i++) {
 		fds[i] = socket(to.ss_family, SOCK_STREAM, 0);
-		if (argc > 4 && bind(fds[i], (void *)&from, address(argv[4], 0, &from)))
+		if (*argv[5] && setsockopt(fds[i], SOL_SOCKET, SO_BINDTODEVICE, argv[5], strlen(argv[5])))
+			return perror("interface"), 1;
+		if (*argv[4] != '-' && bind(fds[i], (void *)&from, address(argv[4], 0, &from)))
 			return perror("bind"), 1;
 		if (connect(fds[i], (void *)&to, size))
 			return perror("connect"), 1;

@@ -29,6 +29,8 @@ export interface SocketAddresses {
   readonly local: { readonly address: string; readonly port: number };
   /** The other end; port 0 means a listening socket. */
   readonly remote: { readonly address: string; readonly port: number };
+  /** Index of the interface that it is bound to (SO_BINDTODEVICE): without it the kernel does not find such a socket. */
+  readonly interface?: number;
 }
 
 export interface SocketOwner {
@@ -70,8 +72,9 @@ function findSocket(socket: SocketAddresses): (SocketOwner & { readonly cookie: 
   return { uid: reply.readUInt32LE(64), inode: reply.readUInt32LE(68), cookie: reply.subarray(44, 52) };
 }
 
-/** struct inet_diag_req_v2, 56 bytes: one socket in any state, on any interface. */
-function inetDiagRequest({ local, remote }: SocketAddresses, cookie: Buffer): Buffer {
+/** struct inet_diag_req_v2, 56 bytes: one socket in any state. */
+function inetDiagRequest(socket: SocketAddresses, cookie: Buffer): Buffer {
+  const { local, remote } = socket;
   const v6 = isIPv6(local.address) || isIPv6(remote.address);
   const request = Buffer.alloc(56);
   request.writeUInt8(v6 ? AF_INET6 : AF_INET, 0);
@@ -81,6 +84,7 @@ function inetDiagRequest({ local, remote }: SocketAddresses, cookie: Buffer): Bu
   request.writeUInt16BE(remote.port, 10);
   request.set(addressBytes(local.address, v6), 12);
   request.set(addressBytes(remote.address, v6), 28);
+  request.writeUInt32LE(socket.interface ?? 0, 44);
   cookie.copy(request, 48);
   return request;
 }
