@@ -14,8 +14,10 @@ import { CgroupTree } from './cgroup-tree.ts';
 import { CloudTags } from './cloud-tags.ts';
 import { connectionLog } from './connection-log.ts';
 import { Containers } from './containers.ts';
+import { derivedAtExec } from './derived-at-exec.ts';
 import { DerivedIdentities } from './derived-identity.ts';
 import { DerivedLabels } from './derived-labels.ts';
+import { DerivedValues } from './derived-values.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
 import { DriftWatch } from './drift-watch.ts';
 import { Enforcement } from './enforcement.ts';
@@ -102,7 +104,23 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     containerOf: (cgroup) => containers.of(cgroup),
     packageOf: (path) => packages.of(path),
   });
-  const identities = new DerivedIdentities(() => derived.ofHost());
+  const values = new DerivedValues({
+    stateDir: options.stateDir,
+    derivedOf: (member, labelsFrom) => derivedAtExec(member, labelsFrom, { users, processes, packages, derived }),
+    containerCgroup: (cgroup) => containers.of(cgroup)?.cgroup,
+    onChange: () => apply(wanted),
+    onStale: () => {
+      labels.relabel();
+      enforcement.revokeSoon();
+    },
+    log,
+  });
+  labels.derivedOf = ({ pid, startTicks }) => values.of(pid, startTicks);
+  const identities = new DerivedIdentities({
+    ofHost: () => derived.ofHost(),
+    setsOf: (workload) => values.setsOf(workload),
+    version: () => values.version,
+  });
   const forThisHost = (state: DesiredState): DesiredState => identities.into(files.mergedInto(state));
 
   // what was wanted last, before anything new is heard
@@ -178,6 +196,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...{ talkers, recent, surroundings },
     drift,
     derived,
+    values,
     containerOf: (cgroup) => containers.of(cgroup),
     degraded: () => [...problems.values()],
   });
@@ -198,7 +217,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     process: (pid) => processes.get(pid),
     derived: (pid) => derived.of({ ...processes.get(pid), cgroup: processes.cgroupOf(pid) }),
     rules: (rule) => enforcement.rules.names(rule),
-    revision: (generation) => enforcement.revisionOf(generation),
+    revision: ({ gen, source_id, destination_id }, atUs) =>
+      enforcement.revisions.of(gen, [source_id, destination_id], atUs),
     wasPending: (pid, wallUs) => late.wasPending(pid, wallUs),
     wallUs: createBootClock(),
   };
@@ -337,7 +357,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       guard.look();
       enforcement.refreshListening();
       files.look();
-      if (++looks % MATCH_LOOKS === 0) enforcement.refreshMatches();
+      if (++looks % MATCH_LOOKS === 0)
+        enforcement.refreshMatches().catch((error: Error) => log(`match clauses: ${error.message}`));
       const { eventLost } = readCounters(kernel.maps);
       queue.lost(eventLost - lostBefore);
       if (isSomeoneGone) forgetRuns();
@@ -370,6 +391,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       enforcement.stop();
       await saver.flush();
       await files.flush();
+      await values.flush();
       ring.close();
       await api.close();
       kernel.close();

@@ -10,6 +10,7 @@ import { readCounters } from '../datapath/counters.ts';
 import { SOCKET_PROGRAMS, TRACING_PROGRAMS } from '../datapath/hooks.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import type { DerivedLabels } from './derived-labels.ts';
+import type { DerivedValues } from './derived-values.ts';
 import { discover } from './discover.ts';
 import type { DriftWatch } from './drift-watch.ts';
 import { toEndpoints } from './endpoint.ts';
@@ -28,6 +29,8 @@ import type { UserNames } from './user-names.ts';
 
 /** A report counts map entries at most this often. */
 const COUNT_MS = 10_000;
+/** About a millisecond's worth of entries. */
+const COUNT_CHUNK = 512;
 /** Maps whose fill level a person wants to see. */
 const SHOWN_MAPS = [
   'ident_cfg',
@@ -62,6 +65,7 @@ export interface ReportSources {
   readonly files: () => WorkloadFile[];
   readonly drift: DriftWatch;
   readonly derived: DerivedLabels;
+  readonly values: DerivedValues;
   readonly containerOf: (cgroup: string) => Container | undefined;
   readonly talkers: Talkers;
   readonly recent: RecentCounts;
@@ -87,6 +91,7 @@ export class HostReports {
   async report(): Promise<HostReport> {
     const { options, kernel, enforcement, netns } = this.#sources;
     const looked = await runCalmly(this.#look());
+    const maps = await runCalmly(this.#mapsOfLate());
     const degraded = [...this.#sources.degraded()];
     return {
       state: degraded.length > 0 ? 'degraded' : enforcement.applied.uid === '' ? 'new' : 'ready',
@@ -99,7 +104,8 @@ export class HostReports {
       addresses: netns.hostAddresses(),
       labels: { ...options.hostLabels },
       derived: [...this.#sources.derived.ofHost()],
-      maps: this.#mapsOfLate(),
+      values: this.#sources.values.report(enforcement.applied.workloads),
+      maps,
       counters: readCounters(kernel.maps),
       files: this.#sources.files(),
       ...this.#around(looked.discover),
@@ -125,28 +131,35 @@ export class HostReports {
     };
   }
 
-  maps(): HostReport['maps'] {
-    const { maps } = this.#sources.kernel;
-    return SHOWN_MAPS.map((name) => ({
-      name,
-      type: maps[name].type,
-      entries: maps[name].count(),
-      maxEntries: maps[name].maxEntries,
-    }));
+  maps(): Promise<HostReport['maps']> {
+    return runCalmly(this.#countMaps());
   }
 
-  /** Counting walks the maps, which takes tens of milliseconds at size: a report says what was counted some seconds ago. */
-  #mapsOfLate(): HostReport['maps'] {
+  /** Counting walks the maps, which takes tens of milliseconds at size. */
+  *#countMaps(): Steps<HostReport['maps']> {
+    const { maps } = this.#sources.kernel;
+    const counted: HostReport['maps'] = [];
+    for (const name of SHOWN_MAPS) {
+      const { type, maxEntries } = maps[name];
+      counted.push({ name, type, entries: yield* maps[name].counting({ chunk: COUNT_CHUNK }), maxEntries });
+    }
+    return counted;
+  }
+
+  /** A report says what was counted some seconds ago. */
+  *#mapsOfLate(): Steps<HostReport['maps']> {
     if (this.#counted === undefined || performance.now() - this.#counted.at > COUNT_MS)
-      this.#counted = { at: performance.now(), maps: this.maps() };
+      this.#counted = { at: performance.now(), maps: yield* this.#countMaps() };
     return this.#counted.maps;
   }
 
   *#look(): Steps<{ endpoints: Endpoint[]; discover: HostReport['discover']; drifts: Drift[] }> {
-    const { options, labels, enforcement, users, drift, derived, containerOf } = this.#sources;
+    const { options, labels, enforcement, users, drift, derived, values, containerOf } = this.#sources;
     const state = enforcement.applied;
     const { processes, sockets } = yield* hostScan(users);
-    const labelled = yield* labels.labelled();
+    const named = yield* labels.labelled();
+    values.observe(named, state, labels.program);
+    const labelled = named.map((one) => (values.isWaiting(one) ? { ...one, isProvisional: true } : one));
     const claimed = new Set(labelled.map(({ process: { pid } }) => pid));
     const endpoints = toEndpoints(labelled, {
       host: options.hostName,

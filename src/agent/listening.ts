@@ -36,11 +36,10 @@ export function* listeningScan(
   const seen = new Set<number>();
   for (const { pid, netns } of processes) {
     if (seen.has(netns)) continue;
-    const sockets = readListening(pid, netns, procPath);
+    const sockets = yield* readListening(pid, netns, procPath);
     if (sockets === undefined) continue;
     seen.add(netns);
     for (const socket of sockets) found.set(socket.inode, socket);
-    yield;
   }
   const owners = new Map<number, number[]>();
   let left = maxDescriptors;
@@ -105,8 +104,8 @@ export function parseSockets(text: string, protocol: 6 | 17): { address: string;
   return sockets;
 }
 
-/** Of the network namespace of this process; undefined when it has ended. */
-export function readListening(pid: number, netns: number, procPath = '/proc'): Omit<OwnedSocket, 'pids'>[] | undefined {
+/** Of the network namespace of this process; undefined when it has ended. One file of TCP takes the kernel some milliseconds. */
+function* readListening(pid: number, netns: number, procPath: string): Steps<Omit<OwnedSocket, 'pids'>[] | undefined> {
   const files = [
     ['tcp', 6],
     ['tcp6', 6],
@@ -119,6 +118,7 @@ export function readListening(pid: number, netns: number, procPath = '/proc'): O
     // Without IPv6 in the kernel there is no tcp6; without tcp the process is gone.
     if (text === undefined && file === 'tcp') return undefined;
     sockets.push(...parseSockets(text ?? '', protocol).map((socket) => ({ ...socket, protocol, netns })));
+    yield;
   }
   return sockets;
 }

@@ -111,7 +111,7 @@ async function answerRead(
         identities: [...state.identities.keys()].map((id) => ({ id, ...enforcement.enforced(id) })),
       });
     case '/v1/maps':
-      return sendJson(response, { items: reports.maps() });
+      return sendJson(response, { items: await reports.maps() });
     case '/v1/gateways':
       return sendJson(response, { items: toGatewayList(gateways) });
     case '/v1/runs':

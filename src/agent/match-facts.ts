@@ -5,18 +5,23 @@ import type { Container } from '../core/match-place.ts';
 import type { MatchFacts } from '../core/match-program.ts';
 import type { MatchClause } from '../core/workload.ts';
 import type { SocketUnitFiles } from './socket-units.ts';
+import { runAtOnce, type Steps } from './steps.ts';
 import type { UserNames } from './user-names.ts';
 
 /**
  * What the match program needs to know of this host: numbers of users, files that a pattern of `exe` or `script` names now (symbolic
  * links resolved, since the kernel sees only what they point at), and those of them that anybody could replace.
  */
-export function loadMatchFacts(
+export function loadMatchFacts(...words: Parameters<typeof matchFacts>): MatchFacts {
+  return runAtOnce(matchFacts(...words));
+}
+
+export function* matchFacts(
   workloads: readonly { readonly match: readonly MatchClause[] }[],
   users: UserNames,
   sockets: SocketUnitFiles,
   containers: readonly Container[] | undefined = undefined,
-): MatchFacts {
+): Steps<MatchFacts> {
   const uids = new Map<string, number>();
   const paths = new Map<string, readonly string[]>();
   const untrusted = new Set<string>();
@@ -33,6 +38,7 @@ export function loadMatchFacts(
       if (literal === undefined || found.length > 0) paths.set(pattern, found);
       if (literal !== undefined && [literal, ...found].some(isReplaceable)) untrusted.add(literal);
     }
+    yield;
   }
   return {
     ...{ uids, paths, untrusted, socketServices: sockets.read() },

@@ -1,5 +1,7 @@
 import type { Snapshot } from '../api/agent-stream.ts';
+import { jsonSteps } from './json-steps.ts';
 import { writeFileAtomic } from './state-file.ts';
+import { runCalmly } from './steps.ts';
 
 /** Changes within this time go to the disk together: a burst of revisions must not wait for a sync each. */
 const SOON_MS = 250;
@@ -36,7 +38,7 @@ export class StateSaver {
 
   async #write(): Promise<void> {
     try {
-      await writeFileAtomic(this.#path, JSON.stringify(this.#state()));
+      await writeFileAtomic(this.#path, await runCalmly(jsonSteps(this.#state())));
       this.#onResult(undefined);
     } catch (error) {
       this.#onResult((error as Error).message);

@@ -22,6 +22,7 @@ import {
 } from './compile-direction.ts';
 import { type IdentityId, protects } from './identity.ts';
 import { IdentityIndex, type Member } from './identity-index.ts';
+import { PolicyOrder } from './policy-order.ts';
 import { type Direction, type Policy, policyRef } from './policy-rule.ts';
 import type { PortTable } from './policy-table.ts';
 import { builtInDefaultDeny, policiesOf, type World } from './world.ts';
@@ -45,6 +46,7 @@ interface CompiledPolicy {
 type Settings = Pick<World, 'clusterName' | 'enforcement'>;
 
 export class PolicyCompiler {
+  readonly #order = new PolicyOrder();
   #index = new IdentityIndex();
   #policies = new Map<string, CompiledPolicy>();
   /** Subject → the rules that apply to it, by direction. */
@@ -63,7 +65,7 @@ export class PolicyCompiler {
   update(world: World): ReadonlyMap<IdentityId, CompiledIdentity | undefined> {
     const dirty = new Set<number>();
     this.#takeSettings(world, dirty);
-    const policies = policiesOf(world);
+    const policies = policiesOf(world, this.#order);
     for (const [key, old] of this.#policies) {
       if (!samePolicy(old.policy, policies.get(key))) this.#removePolicy(key, old, dirty);
     }
@@ -161,6 +163,7 @@ export class PolicyCompiler {
   #recompile(dirty: ReadonlySet<number>): Map<IdentityId, CompiledIdentity | undefined> {
     const changes = new Map<IdentityId, CompiledIdentity | undefined>();
     const memo = new Map<string, CompiledDirection>();
+    let isAdded = false;
     for (const id of [...dirty].sort((a, b) => a - b)) {
       const member = this.#index.get(id);
       const old = this.#compiled.get(id as IdentityId);
@@ -168,10 +171,11 @@ export class PolicyCompiler {
       if (!member) this.#applying.delete(id);
       if (now ? old && sameCompiled(old, now) : !old) continue;
       changes.set(id as IdentityId, now);
+      isAdded ||= !old;
       if (now) this.#compiled.set(id as IdentityId, now);
       else this.#compiled.delete(id as IdentityId);
     }
-    if (changes.size > 0) this.#compiled = new Map([...this.#compiled].sort(([a], [b]) => a - b));
+    if (isAdded) this.#compiled = new Map([...this.#compiled].sort(([a], [b]) => a - b));
     return changes;
   }
 

@@ -83,14 +83,3 @@ export function policyRef(policy: Pick<Policy, 'kind' | 'namespace' | 'name'>): 
     ? `${policy.kind}/${policy.name}`
     : `${policy.kind}/${policy.namespace}/${policy.name}`;
 }
-
-/** By kind, namespace, name, code unit by code unit. */
-export function comparePolicies(a: Policy, b: Policy): number {
-  return (
-    compareText(a.kind, b.kind) || compareText(a.namespace ?? '', b.namespace ?? '') || compareText(a.name, b.name)
-  );
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}

@@ -48,15 +48,31 @@ export interface AddressOwner {
  * Which identity a prefix has, for a longest-prefix lookup: a workload has all of its addresses, so that a prefix of
  * some policy's CIDR rule that lies in there has none of its own. CIDR rules mean addresses that no workload has.
  */
-export function addressIdentities(
-  cidrs: readonly { readonly id: number; readonly prefix: string }[],
-  workloads: Iterable<AddressOwner>,
-): { readonly prefix: string; readonly identity: number }[] {
+export function addressIdentities(cidrs: Numbered, workloads: Iterable<AddressOwner>): readonly AddressIdentity[] {
   const owned = [...workloads].flatMap(({ identity, addresses = [] }) =>
     addresses.map((prefix) => ({ prefix, identity })),
   );
   const outer = owned.map(({ prefix }) => parsePrefix(prefix)!);
   const free =
     owned.length === 0 ? cidrs : cidrs.filter(({ prefix }) => !outer.some((o) => contains(o, parsePrefix(prefix)!)));
-  return [...free.map(({ id, prefix }) => ({ prefix, identity: id })), ...owned];
+  return owned.length === 0 ? identified(cidrs) : [...identified(free), ...owned];
+}
+
+interface AddressIdentity {
+  readonly prefix: string;
+  readonly identity: number;
+}
+
+type Numbered = readonly { readonly id: number; readonly prefix: string }[];
+
+const known = new WeakMap<Numbered, readonly AddressIdentity[]>();
+
+/** The same list again gives the same list again: there may be many thousand. */
+function identified(cidrs: Numbered): readonly AddressIdentity[] {
+  let found = known.get(cidrs);
+  if (found === undefined) {
+    found = cidrs.map(({ id, prefix }) => ({ prefix, identity: id }));
+    known.set(cidrs, found);
+  }
+  return found;
 }

@@ -2,7 +2,8 @@ import { parsePrefix } from './cidr.ts';
 import { type Identity, type IdentityId, RESERVED, RESERVED_IDENTITIES } from './identity.ts';
 import { canonicalLabels, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, NAMESPACE_NAME_LABEL, toLabel } from './label.ts';
 import { resolveCidrGroups } from './policy-cidr-group.ts';
-import { comparePolicies, type Policy, policyRef } from './policy-rule.ts';
+import { PolicyOrder } from './policy-order.ts';
+import { type Policy, policyRef } from './policy-rule.ts';
 
 /** All that a verdict depends on. */
 export interface World {
@@ -22,10 +23,27 @@ export interface World {
   readonly enforcement?: 'default' | 'always' | 'never';
 }
 
-/** By name, in policy order, groups of prefixes resolved. A name has one policy: the last that the list gives it. */
-export function policiesOf(world: Pick<World, 'policies'>): ReadonlyMap<string, Policy> {
-  const byName = new Map([...world.policies].sort(comparePolicies).map((policy) => [policyRef(policy), policy]));
-  return new Map(resolveCidrGroups([...byName.values()]).map((policy) => [policyRef(policy), policy]));
+/**
+ * By name, in policy order, groups of prefixes resolved. A name has one policy: the last that the list gives it.
+ * Who asks again with almost the same policies keeps the `order`.
+ */
+export function policiesOf(
+  { policies }: Pick<World, 'policies'>,
+  order: PolicyOrder = new PolicyOrder(),
+): ReadonlyMap<string, Policy> {
+  const byName = new Map(order.sorted(policies).map((policy) => [refOf(policy), policy]));
+  return new Map(resolveCidrGroups([...byName.values()]).map((policy) => [refOf(policy), policy]));
+}
+
+const refs = new WeakMap<Policy, string>();
+
+function refOf(policy: Policy): string {
+  let ref = refs.get(policy);
+  if (ref === undefined) {
+    ref = policyRef(policy);
+    refs.set(policy, ref);
+  }
+  return ref;
 }
 
 /** Every identity with all of its labels: reserved, listed, and one for each prefix. */

@@ -81,8 +81,11 @@ export class AddressSlots {
   sweep(): void {
     if (!this.#idleHolds) return;
     const used = this.#used();
-    this.#maps.ip_cidr.deleteBatch([...this.#maps.ip_cidr.keys()].filter((key) => !used.has(key.slot)));
-    this.#maps.ip_host.deleteBatch([...this.#maps.ip_host.keys()].filter((key) => !used.has(key.slot)));
+    const isUnused = ({ slot }: { slot: number }): boolean => !used.has(slot);
+    const { ip_cidr, ip_host } = this.#maps;
+    // By batches also what only the keys are needed of: ten thousand single steps take 40 ms.
+    ip_cidr.deleteBatch([...ip_cidr.entriesBatch()].map(([key]) => key).filter(isUnused));
+    ip_host.deleteBatch([...ip_host.entriesBatch()].map(([key]) => key).filter(isUnused));
     this.#idleHolds = used.size > 1;
   }
 
@@ -99,6 +102,7 @@ interface Entry {
 }
 
 function isSame(a: readonly AddressIdentity[], b: readonly AddressIdentity[]): boolean {
+  if (a === b) return a.length > 0;
   return (
     a.length > 0 &&
     a.length === b.length &&

@@ -237,10 +237,22 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> implements Disposable {
 
   /** Entries now. Walks hash maps. */
   count(): number {
+    const counting = this.counting();
+    for (;;) {
+      const { done, value } = counting.next();
+      if (done) return value;
+    }
+  }
+
+  /** `count()` in steps of `chunk` entries, for whoever has something else to do meanwhile. */
+  *counting({ chunk }: { chunk?: number } = {}): Generator<undefined, number> {
     const map = this.#map;
     if (ARRAYS.has(this.type)) return map.maxEntries;
     let count = 0;
-    for (const batch of rawBatches(map)) count += batch.count;
+    for (const batch of rawBatches(map, chunk)) {
+      count += batch.count;
+      yield;
+    }
     return count;
   }
 
