@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { inNetns } from 'libbpf-ts';
+import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import { parseAddress } from '../core/cidr.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 
@@ -15,9 +15,8 @@ const GONE = new Set(['ENOENT', 'EACCES', 'ESRCH']);
  */
 export class NetworkNamespaces {
   readonly #kernel: Kernel;
-  /** Inode → a /proc path that leads to it. */
-  #paths = new Map<string, string>();
-  readonly #cookies = new Map<string, number>();
+  /** /proc paths that led to them, one each. */
+  #paths: readonly string[] = [];
   #entered = new Map<string, readonly [cookie: number, address: Uint8Array]>();
 
   constructor(kernel: Kernel) {
@@ -28,8 +27,7 @@ export class NetworkNamespaces {
   refresh(): void {
     this.#paths = findNamespaces();
     const wanted = new Map<string, readonly [number, Uint8Array]>();
-    this.each((inode) => {
-      const cookie = this.#cookie(inode);
+    this.each((cookie) => {
       for (const addresses of Object.values(networkInterfaces()))
         for (const { address } of addresses ?? []) {
           const bytes = parseAddress(address.replace(/%.*$/, ''));
@@ -51,32 +49,28 @@ export class NetworkNamespaces {
     );
   }
 
-  /** Runs `visit` in each namespace, the agent's own first. A namespace that is gone meanwhile is passed over. */
-  each(visit: (inode: string) => void): void {
-    const own = readlinkSync('/proc/thread-self/ns/net');
-    visit(own);
-    for (const [inode, path] of this.#paths) {
-      if (inode === own) continue;
+  /**
+   * Runs `visit` in each namespace, once, the agent's own first. A namespace that is gone meanwhile is passed over. Where it is
+   * says the cookie, read inside: a process may have gone elsewhere since it was looked at, and inodes are used again.
+   */
+  each(visit: (cookie: number) => void): void {
+    const visited = new Set([netnsCookie()]);
+    for (const cookie of visited) visit(cookie);
+    for (const path of this.#paths) {
       try {
-        inNetns(path, () => visit(inode));
+        inNetns(path, () => {
+          const cookie = netnsCookie();
+          if (!visited.has(cookie)) visit(cookie);
+          visited.add(cookie);
+        });
       } catch (error) {
         if (!GONE.has((error as { code?: string }).code ?? '')) throw error;
       }
     }
   }
-
-  /** Of the namespace in which the calling thread is. */
-  #cookie(inode: string): number {
-    const known = this.#cookies.get(inode);
-    if (known !== undefined) return known;
-    this.#kernel.iterate('host_root');
-    const cookie = this.#kernel.maps.config.get(0)!.netns;
-    this.#cookies.set(inode, cookie);
-    return cookie;
-  }
 }
 
-function findNamespaces(): Map<string, string> {
+function findNamespaces(): string[] {
   const paths = new Map<string, string>();
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
@@ -89,5 +83,5 @@ function findNamespaces(): Map<string, string> {
       // ended, or a kernel thread
     }
   }
-  return paths;
+  return [...paths.values()];
 }

@@ -1,15 +1,20 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { inNetns } from 'libbpf-ts';
+import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import type { Kernel } from '../datapath/kernel.ts';
-import { guardCgroup, guardNamespace } from '../datapath/packet-guard.ts';
+import { dropDangling, guardCgroup, guardNamespace } from '../datapath/packet-guard.ts';
 import type { NetworkNamespaces } from './network-namespaces.ts';
 
 const CAP_NET_RAW = 1n << 13n;
+/** What /proc/PID and cgroupfs answer of what ends while it is looked at. */
+const GONE = new Set(['ENOENT', 'EACCES', 'ESRCH', 'ENODEV']);
 
 /**
  * Puts the guard where it is needed: at the interfaces of each network namespace in which a workload with an enforced egress
  * holds CAP_NET_RAW, and at that workload's cgroup. It stays until `agent detach`.
+ *
+ * A namespace is known by its cookie, read inside: a process moves to another one between its exec and the next (nsenter),
+ * and the inodes of namespaces are used again.
  */
 export class PacketGuard {
   readonly #kernel: Kernel;
@@ -17,7 +22,7 @@ export class PacketGuard {
   readonly #cgroupMount: string;
   readonly #isEnforced: (identity: number) => boolean;
   readonly #looked = new Map<number, number>();
-  readonly #guarded = new Set<string>();
+  readonly #guarded = new Set<number>();
   readonly #log: (line: string) => void;
   #isTold = false;
 
@@ -49,45 +54,46 @@ export class PacketGuard {
     }
     for (const pid of this.#looked.keys()) if (!running.has(pid)) this.#looked.delete(pid);
     if (this.#guarded.size > 0)
-      this.#netns.each((inode) => {
-        if (this.#guarded.has(inode)) this.#try(() => guardNamespace(this.#kernel, digitsOf(inode)));
+      this.#netns.each((cookie) => {
+        if (this.#guarded.has(cookie)) this.#try(() => guardNamespace(this.#kernel, cookie));
       });
+    this.#try(() => dropDangling(this.#kernel));
   }
 
   #look(pid: number, identity: number): void {
     if (identity === 0 || !this.#isEnforced(identity)) return;
     this.#looked.set(pid, identity);
-    const held = heldBy(pid);
-    if (held === undefined) return;
-    this.#try(() => guardCgroup(this.#kernel, join(this.#cgroupMount, held.cgroup)));
-    if (this.#guarded.has(held.netns)) return;
-    this.#guarded.add(held.netns);
-    this.#try(() => inNetns(`/proc/${pid}/ns/net`, () => guardNamespace(this.#kernel, digitsOf(held.netns))));
+    const cgroup = cgroupOfHolder(pid);
+    if (cgroup === undefined) return;
+    this.#try(() => guardCgroup(this.#kernel, join(this.#cgroupMount, cgroup)));
+    this.#try(() =>
+      inNetns(`/proc/${pid}/ns/net`, () => {
+        const cookie = netnsCookie();
+        if (this.#guarded.has(cookie)) return;
+        this.#guarded.add(cookie);
+        guardNamespace(this.#kernel, cookie);
+      }),
+    );
   }
 
   #try(attach: () => void): void {
     try {
       attach();
     } catch (error) {
-      if ((error as { code?: string }).code === 'ENOENT') return; // the process, its cgroup or the interface is gone
+      if (GONE.has((error as { code?: string }).code ?? '')) return;
       if (!this.#isTold) this.#log(`frames of packet sockets are not judged: ${(error as Error).message}`);
       this.#isTold = true;
     }
   }
 }
 
-/** Where a process is that may open packet sockets; undefined for others. */
-function heldBy(pid: number): { readonly netns: string; readonly cgroup: string } | undefined {
+/** The cgroup of a process that may open packet sockets; undefined for others. */
+function cgroupOfHolder(pid: number): string | undefined {
   try {
     const [, capabilities] = /^CapPrm:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
     if ((BigInt(`0x${capabilities}`) & CAP_NET_RAW) === 0n) return undefined;
-    const [, cgroup] = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))!;
-    return { netns: readlinkSync(`/proc/${pid}/ns/net`), cgroup: cgroup! };
+    return /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1];
   } catch {
     return undefined; // ended
   }
-}
-
-function digitsOf(inode: string): string {
-  return inode.replace(/\D/g, '');
 }

@@ -98,6 +98,14 @@ export class Kernel {
     link.close();
   }
 
+  /** Whether what a link of `keep` is attached to, an interface or a cgroup, is gone. */
+  isDangling(name: string): boolean {
+    const link = BpfLink.openPinned(this.#linkPin(name));
+    const { ifindex, cgroupId } = link.info();
+    link.close();
+    return ifindex === 0 || cgroupId === 0;
+  }
+
   /** Removes what `keep` made. */
   drop(name: string): void {
     unlinkSync(this.#linkPin(name));

@@ -1,6 +1,7 @@
 /** Packet sockets: guarded at once where an enforced workload may open them, and nowhere else. */
-import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Instance, startInstance } from './instance.ts';
@@ -39,21 +40,21 @@ test('where an enforced workload holds CAP_NET_RAW its interfaces and its cgroup
     });
   const plain = await sleeper('plain');
   const raw = await sleeper('raw');
-  const inode = readlinkSync(`/proc/${raw.pid}/ns/net`).replace(/\D/g, '');
+  const cookie = inNetns(netns.path, netnsCookie);
   const cgroupOf = (name: string) => statSync(join(postern.cgroupDir, name)).ino;
   const pins = () => readdirSync(join(postern.pinDir, 'links'));
   await until('the cgroup is guarded', () => pins().includes(`on_setsockopt_${cgroupOf('raw')}`));
-  await until('the interfaces are guarded', () => pins().some((pin) => pin.startsWith(`guard_egress_${inode}_`))).catch(
-    (error) => {
-      console.error(inode, pins(), postern.log());
-      throw error;
-    },
-  );
+  await until('the interfaces are guarded', () =>
+    pins().some((pin) => pin.startsWith(`guard_egress_${cookie}_`)),
+  ).catch((error) => {
+    console.error(cookie, pins(), postern.log());
+    throw error;
+  });
   assert.not.ok(pins().includes(`on_setsockopt_${cgroupOf('plain')}`));
   netns.ip('link add pt9 type veth peer name pt8');
-  await until('new interfaces are guarded too', () => pins().filter((pin) => pin.includes(`_${inode}_`)).length === 3);
+  await until('new interfaces are guarded too', () => pins().filter((pin) => pin.includes(`_${cookie}_`)).length === 3);
   netns.ip('link del pt9');
-  await until('what is gone leaves nothing', () => pins().filter((pin) => pin.includes(`_${inode}_`)).length === 1);
+  await until('what is gone leaves nothing', () => pins().filter((pin) => pin.includes(`_${cookie}_`)).length === 1);
   for (const child of [plain, raw]) {
     const closed = new Promise((resolve) => child.once('close', resolve));
     child.kill('SIGKILL');

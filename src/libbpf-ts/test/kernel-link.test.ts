@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BpfLink, BpfObject, BpfProgram, inNetns } from '../src/index.ts';
+import { netnsCookie } from '../src/net/index.ts';
 import { compile, inCgroup, missing, privateBpffs, until } from './kernel.ts';
 
 const test = suite('links');
@@ -181,6 +182,15 @@ function define(): void {
     });
     assert.ok(sees());
     server.close();
+  });
+  test('a network namespace has one cookie', async () => {
+    const home = netnsCookie();
+    assert.ok(home > 0);
+    await otherNetns((path) => {
+      assert.is.not(inNetns(path, netnsCookie), home);
+      assert.is(inNetns(path, netnsCookie), inNetns(path, netnsCookie));
+    });
+    assert.is(netnsCookie(), home);
   });
   test('inNetns comes back after an error and refuses promises', async () => {
     const home = readlinkSync('/proc/thread-self/ns/net');

@@ -1,6 +1,7 @@
 /** `libbpf-ts/net`: socket and namespace calls that Node lacks. Needs libc only, not libbpf. */
 export { BpfError } from '../sys/error.ts';
 export { inNetns } from './netns.ts';
+export { netnsCookie } from './netns-cookie.ts';
 export type { PeerCred } from './peer-cred.ts';
 export { unixPeerCred } from './peer-cred.ts';
 export { sdNotify } from './sd-notify.ts';
