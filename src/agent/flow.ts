@@ -16,9 +16,11 @@ const EVENTS: Readonly<Record<number, NonNullable<Flow['event']>>> = {
 
 const PROTOCOLS: Readonly<Record<number, string>> = {
   1: 'ICMPv4',
+  2: 'IGMP',
   6: 'TCP',
   17: 'UDP',
   58: 'ICMPv6',
+  112: 'VRRP',
   132: 'SCTP',
   136: 'UDPLITE',
 };

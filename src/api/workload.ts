@@ -143,6 +143,8 @@ export const WorkloadStatus = object({
   /** Hosts with another number of endpoints than `expect.perHost`. */
   unexpected: v.optional(v.array(object({ host: v.string(), endpoints: v.number() }))),
   hint: v.optional(v.string()),
+  /** What to know about what it `opens`. */
+  warnings: v.optional(v.array(v.string())),
   /** `file`: registered by a file of one host, for that host alone; absent = by the control plane. */
   source: v.optional(oneOf(['file'])),
   host: v.optional(v.string()),

@@ -68,7 +68,9 @@ export const NOUNS: readonly Noun[] = [
       { title: 'DRIFTED', cell: (w) => String(w.status.drifted), card: true },
       { title: 'EXPECTED', cell: expectedText, card: true },
       { title: 'RUN BY', cell: (w) => list(w.runBy ?? []), card: true },
+      { title: 'OPENS', cell: (w) => list((w.opens ?? []).map(openingText)), card: true },
       { title: 'MODE', cell: (w) => w.mode ?? 'enforce', card: true },
+      { title: 'WARNINGS', cell: (w) => list(w.status.warnings ?? [], '; '), card: true },
       { title: 'HINT', cell: (w) => w.status.hint ?? '-', card: true },
       { title: 'AGE', cell: (w, nowMs) => age(w.meta.createdAt, nowMs) },
       { title: 'CHANGED', cell: (w, nowMs) => changed(w.meta, nowMs), card: true },
@@ -265,6 +267,11 @@ function changed(meta: { updatedAt: string; updatedBy: string; revision: number 
 
 function address(ip: string, port: number): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+/** As `--opens` takes it. */
+function openingText(one: NonNullable<Workload['opens']>[number]): string {
+  return typeof one === 'string' ? one : one.raw.map((protocol) => `raw:${protocol}`).join(', ');
 }
 
 function list(words: readonly string[], separator = ', '): string {

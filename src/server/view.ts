@@ -9,6 +9,7 @@ import { selectsHost } from '../core/host-selector.ts';
 import { NAMESPACE_NAME_LABEL } from '../core/label.ts';
 import { claimOf } from '../core/match-claim.ts';
 import { findOverlaps, type Registration } from '../core/match-overlap.ts';
+import { opensWarnings } from '../core/opens.ts';
 import { annotationsOf } from '../core/policy-annotations.ts';
 import { effectWarnings } from './policy-effect.ts';
 import { policyWarnings } from './policy-warnings.ts';
@@ -64,6 +65,7 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
   const nameless = drifts.filter(({ named }) => !named);
   const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length + nameless.length;
   const unexpected = unexpectedHosts(spec, endpoints, reports);
+  const warnings = opensWarnings(spec.opens);
   const hint =
     match.length === 0
       ? undefined
@@ -82,6 +84,7 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
     ...(waiting.length > 0 && { waiting: waiting.map(({ host, clause, reason }) => ({ host, clause, reason })) }),
     ...(drifts.length > 0 && { drifts: drifts.slice(0, DRIFTS_SHOWN) }),
     ...(spec.expect !== undefined && { unexpected }),
+    ...(warnings.length > 0 && { warnings }),
     ...(hint !== undefined && { hint }),
   };
 }

@@ -42,6 +42,12 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
     summary: 'endpoints that each host should have; another number is shown',
   },
   { name: 'run-by', value: 'USER', many: true, summary: 'a user who may start it with postern run, besides root' },
+  {
+    name: 'opens',
+    value: 'WHAT',
+    many: true,
+    summary: 'besides TCP and UDP: icmp, mptcp, udplite, tun, packet, raw:vrrp or raw:112',
+  },
   { name: 'mode', value: 'observe|audit|enforce', summary: 'what policy does to it: nothing, only record, enforce' },
   { name: 'description', value: 'TEXT', summary: 'for people' },
 ];
@@ -69,8 +75,15 @@ export function toWorkloadBody(flags: Flags): Record<string, unknown> {
     ...(inherit !== undefined && { inherit }),
     ...(perHost !== undefined && { expect: { perHost: toNumber(perHost) } }),
     ...(flags.on('run-by') && { runBy: flags.list('run-by') }),
+    ...(flags.on('opens') && { opens: toOpens(flags.list('opens')) }),
     ...(mode !== undefined && { mode }),
   };
+}
+
+/** `raw:` words are one list of protocols. */
+function toOpens(words: readonly string[]): (string | { raw: (string | number)[] })[] {
+  const raw = words.filter((word) => word.startsWith('raw:')).map((word) => toNumber(word.slice('raw:'.length)));
+  return [...words.filter((word) => !word.startsWith('raw:')), ...(raw.length > 0 ? [{ raw }] : [])];
 }
 
 /** What is no number goes as it is: the server says what is wrong with it. */
@@ -88,6 +101,7 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     if (top === 'addresses') return '--address';
     if (top === 'expect') return '--per-host';
     if (top === 'runBy') return '--run-by';
+    if (top === 'opens') return '--opens';
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
     if (index === undefined)
       return '--systemd-unit, --systemd-user-unit, --cgroup, --container, --exe, --script, --user, --arg, --env, --args-regex, --listen, --match or --address';
