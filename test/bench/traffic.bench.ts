@@ -2,8 +2,9 @@
  * Traffic beside no Postern: the same client and server, pinned to one CPU, in slices that alternate
  *   none     no Postern and no filter
  *   postern  both labelled and enforced, in and out; 1000 policies, 10 000 prefixes, events drained by this process
- *   prefixes two namespaces whose input and output look every packet's peer up in an nft set of the same 10 000 prefixes
- *   hashed   likewise in an nft set that can hold only single addresses
+ *   stateful two namespaces whose nft rules do the same: who is in a set of 10 000 addresses may begin a connection, answers pass
+ *   prefixes without state: input and output look every packet's peer up in an nft set of 10 000 prefixes
+ *   hashed   without state, in an nft set that can hold only single addresses
  * over a veth pair and over loopback; each in a cgroup of the same depth, as every service of a host is. Each figure is the
  * best of its slices: other work only ever makes one worse.
  */
@@ -36,8 +37,10 @@ const FIGURES = [
   { name: 'udp_rr', title: 'UDP request and response, p50', unit: ' µs', higher: false, target: 1.1 },
   { name: 'stream', title: 'TCP stream', unit: ' Gbit/s', higher: true, target: 0.95 },
 ] as const;
-type Config = 'none' | 'postern' | 'prefixes' | 'hashed';
-const CONFIGS: readonly Config[] = ['none', 'postern', 'prefixes', 'hashed'];
+type Config = 'none' | 'postern' | keyof typeof SETS;
+const SETS = { stateful: 'with answers by state', prefixes: 'of prefixes, no state', hashed: 'of addresses, no state' };
+const NFT = Object.keys(SETS) as (keyof typeof SETS)[];
+const CONFIGS: readonly Config[] = ['none', 'postern', ...NFT];
 
 // The measured CPU is not for draining events.
 execFileSync('taskset', ['-apc', String(OTHER_CPU), String(process.pid)], { stdio: 'ignore' });
@@ -45,9 +48,11 @@ const load = buildLoad();
 const undo: (() => unknown)[] = [load.delete];
 try {
   const plain = makePair('p');
-  const pairs = { none: plain, postern: plain, prefixes: makePair('i'), hashed: makePair('h') };
-  for (const netns of Object.values(pairs.prefixes)) loadNft(netns, 'flags interval;');
-  for (const netns of Object.values(pairs.hashed)) loadNft(netns, '');
+  const nft = { stateful: makePair('s'), prefixes: makePair('i'), hashed: makePair('h') };
+  const pairs = { none: plain, postern: plain, ...nft };
+  for (const netns of Object.values(nft.stateful)) loadNft(netns, '', 'ct state established,related accept;');
+  for (const netns of Object.values(nft.prefixes)) loadNft(netns, 'flags interval;');
+  for (const netns of Object.values(nft.hashed)) loadNft(netns);
   const own = openKernel();
   undo.push(() => own.destroy());
   const postern = attach(own);
@@ -100,10 +105,10 @@ function reportFigure(link: string, figure: (typeof FIGURES)[number], best: Read
     target: `${higher ? '>=' : '<='} ${target.toFixed(2)}`,
     met: higher ? ratio >= target : ratio <= target,
   });
-  for (const set of ['prefixes', 'hashed'] as const) {
+  for (const set of NFT) {
     const nft = at(set) / at('none');
     report({
-      what: `${link}: ${title}, nft set ${set === 'prefixes' ? 'of prefixes' : 'of addresses'}`,
+      what: `${link}: ${title}, nft set ${SETS[set]}`,
       measured: `${nft.toFixed(3)}x (${at(set).toFixed(digits)})`,
       ...(name === 'connect' ? { target: `< ${ratio.toFixed(3)}`, met: ratio > nft } : {}),
     });
@@ -140,11 +145,11 @@ function makePair(letter: string): { client: Netns; server: Netns } {
   return pair;
 }
 
-/** What one would write with nft for the same purpose: who is in the set may, all else is dropped. */
-function loadNft(netns: Netns, flags: string): void {
+/** Who is in the set may, all else is dropped; `first` comes before that. */
+function loadNft(netns: Netns, flags = '', first = ''): void {
   const addresses = Array.from({ length: 10_000 }, (_, i) => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) + 1}`);
   const rules = (direction: string, key: string): string =>
-    `chain ${direction} { type filter hook ${direction} priority 0; policy drop; ip ${key} @peers accept; }`;
+    `chain ${direction} { type filter hook ${direction} priority 0; policy drop; ${first} ip ${key} @peers accept; }`;
   const text = `table ip bench {
     set peers { type ipv4_addr; ${flags} elements = { ${CLIENT_IP}, ${SERVER_IP}, 127.0.0.1, ${addresses.join(', ')} } }
     ${rules('input', 'saddr')}
