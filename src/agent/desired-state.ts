@@ -1,11 +1,15 @@
 import type { Delta, Snapshot, WireIdentity, WirePolicy, WireWorkload } from '../api/agent-stream.ts';
+import type { NamedSet } from '../core/match-derived.ts';
+
+/** `sets`: of this host alone, see derived-identity.ts. */
+export type WorkloadHere = WireWorkload & { readonly sets?: readonly NamedSet[] };
 
 /** What the control plane wants, whole. A revision is (uid, number); see DESIGN law 5. */
 export interface DesiredState {
   readonly uid: string;
   readonly revision: number;
   readonly clusterName: string;
-  readonly workloads: ReadonlyMap<string, WireWorkload>;
+  readonly workloads: ReadonlyMap<string, WorkloadHere>;
   readonly policies: ReadonlyMap<string, WirePolicy>;
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
   readonly identities: ReadonlyMap<number, WireIdentity>;

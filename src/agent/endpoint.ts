@@ -1,6 +1,6 @@
 import type { Endpoint } from '../api/endpoint.ts';
 import { decideProcess } from '../core/match-decide.ts';
-import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
+import type { MatchProgram, ProgramClause, RegisteredWorkload } from '../core/match-program.ts';
 import type { OwnedSocket } from './listening.ts';
 import { type Placed, placedOf } from './placed.ts';
 import { type HostProcess, toFacts } from './process-scan.ts';
@@ -10,8 +10,11 @@ export interface LabelledProcess {
   readonly process: HostProcess;
   /** `namespace/name` */
   readonly workload: string;
+  /** In force; absent = the workload's own. */
+  readonly identity?: number;
   /** Place in the workload's `match`; absent for `run`. */
   readonly clause?: number;
+  readonly claim?: ProgramClause;
   readonly origin: NonNullable<Endpoint['why']>['origin'];
   readonly grade: 'firstPacket' | 'late';
   /** The process that gained the label; itself unless inherited. It may have ended. */
@@ -59,12 +62,13 @@ function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointConte
   const workload = first && context.workloads.get(first.workload);
   if (first === undefined || workload === undefined) return undefined;
   const beats = beatenBy(first, context);
+  const identity = first.identity ?? workload.identity;
   return {
     id: `${context.host}/${instanceOf(first)}`,
     workload: first.workload,
     host: context.host,
-    identity: workload.identity,
-    labels: [...context.labelsOf(workload.identity)],
+    identity,
+    labels: [...context.labelsOf(identity)],
     ...(context.derivedOf === undefined ? {} : { derived: [...context.derivedOf(first.process)] }),
     why: {
       ...(first.clause === undefined ? {} : { clause: first.clause }),
@@ -82,7 +86,7 @@ function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointConte
     })),
     cgroup: first.process.cgroup,
     listening: listeningOf(new Set(members.map((member) => member.process.pid)), context.sockets),
-    policy: context.policyOf(workload.identity),
+    policy: context.policyOf(identity),
   };
 }
 

@@ -48,6 +48,8 @@ export class Labels {
   readonly pins: RunPins;
   /** Of which the kernel could not tell who they are. */
   readonly late: LateProcesses;
+  /** Which set of `labelsFrom` a process is known to be of. */
+  derivedOf: NonNullable<Remembering['derivedOf']> = () => undefined;
   #program: MatchProgram = EMPTY;
   #needsEnv = false;
 
@@ -170,7 +172,9 @@ export class Labels {
       found.push({
         process,
         workload: clause.workload,
+        identity: entry.identity,
         clause: clause.clause,
+        claim: clause,
         origin: ORIGIN_NAMES[entry.origin] ?? 'backfill',
         grade: entry.late === 1 ? 'late' : clause.grade,
         isProvisional: (entry.flags & ProcFlag.PROC_PENDING) !== 0,
@@ -274,7 +278,10 @@ export class Labels {
 
   #remembering(clauseOf: ClauseOf): Remembering {
     const tree = this.#tree;
-    return { program: this.#program, clauseOf, cgroupPath: (id) => tree.path(id), cgroupId: (path) => tree.id(path) };
+    return {
+      ...{ program: this.#program, clauseOf, derivedOf: this.derivedOf },
+      ...{ cgroupPath: (id) => tree.path(id), cgroupId: (path) => tree.id(path) },
+    };
   }
 
   #read(pid: number): HostProcess | undefined {

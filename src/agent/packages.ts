@@ -34,6 +34,12 @@ export class Packages {
     this.#onAnswer = onAnswer;
   }
 
+  /** Whether `of` says all there is to say of a path. */
+  knows(path: string): boolean {
+    if (this.#database !== undefined && !this.#known.has(path)) this.of(path);
+    return this.#database === undefined || this.#known.has(path);
+  }
+
   of(path: string): string | undefined {
     if (this.#database === undefined) return undefined;
     if (this.#known.has(path)) return this.#known.get(path);

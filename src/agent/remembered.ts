@@ -1,5 +1,6 @@
 import { cgroupChain } from '../core/match-clause.ts';
 import type { InheritedLabel } from '../core/match-decide.ts';
+import type { DerivedFact } from '../core/match-derived.ts';
 import { clauseNow, type MatchProgram, type ProgramClause } from '../core/match-program.ts';
 import type { TreeProcess } from '../core/match-tree.ts';
 import { LabelOrigin, LaunchFlag, type Proc } from '../datapath/postern.skel.ts';
@@ -11,6 +12,7 @@ export interface Remembering {
   readonly clauseOf: ClauseOf;
   readonly cgroupPath: (id: number) => string | undefined;
   readonly cgroupId: (path: string) => number | undefined;
+  readonly derivedOf?: (process: HostProcess) => DerivedFact | undefined;
 }
 
 /** The clause that names a process, from the kernel's entry: its number is that of the program that was there then. */
@@ -43,10 +45,15 @@ export function remembered(
   process: HostProcess,
   old: Proc | undefined,
   by: Remembering,
-): { metAtExec?: number; home?: string; refuses?: string } {
-  return old === undefined
-    ? {}
-    : { ...metAtExec(process.pid, old, by), ...leftBehind(process, old, by), ...refused(old, by) };
+): { metAtExec?: number; home?: string; refuses?: string; derived?: DerivedFact } {
+  if (old === undefined) return {};
+  const derived = by.derivedOf?.(process);
+  return {
+    ...metAtExec(process.pid, old, by),
+    ...leftBehind(process, old, by),
+    ...refused(old, by),
+    ...(derived === undefined ? {} : { derived }),
+  };
 }
 
 /** The same claim in the program of now, as a label that was handed on. */

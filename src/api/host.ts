@@ -42,6 +42,8 @@ const Observed = {
   labels: v.optional(v.record(v.string(), v.string())),
   /** What `labelsFrom` of a workload can add to its identity here: `host:site=fra`, `cloud:tag/env=prod`. */
   derived: v.optional(v.array(v.string())),
+  /** Likewise of its processes: sets of values, and how many more there are for which there is no room. */
+  values: v.optional(v.array(object({ workload: v.string(), sets: v.array(v.array(v.string())), left: v.number() }))),
   maps: v.array(MapFill),
   counters: v.record(v.string(), v.number()),
   /** Files with registrations for this host (`workloads.d`). */

@@ -94,7 +94,10 @@ const Spec = {
   expect: v.optional(object({ perHost: v.pipe(v.number(), v.integer('must be an integer'), v.minValue(0)) })),
   /** Users who may start something under this name, besides root. */
   runBy: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
-  /** Labels that a host adds to the identity: `host:KEY`, `cloud:tag/KEY`. */
+  /**
+   * Labels that a host adds to the identity: `host:KEY`, `cloud:tag/KEY`; and what its processes have, one identity for each
+   * set of values: `systemd:unit|slice`, `process:exe|user|package`, `container:name|image|LABEL`.
+   */
   labelsFrom: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must not be empty'))),
   /** Besides TCP and UDP sockets: `icmp mptcp udplite tun packet`, `{"raw":["vrrp",112]}`. */
   opens: v.optional(
@@ -142,6 +145,10 @@ export const WorkloadStatus = object({
   drifts: v.optional(v.array(Drift)),
   /** Hosts with another number of endpoints than `expect.perHost`. */
   unexpected: v.optional(v.array(object({ host: v.string(), endpoints: v.number() }))),
+  /** Of `labelsFrom`: sets of values that its processes have, each an identity; and on which hosts there are more than fit. */
+  values: v.optional(
+    object({ sets: v.number(), tooMany: v.optional(v.array(object({ host: v.string(), left: v.number() }))) }),
+  ),
   hint: v.optional(v.string()),
   /** What to know about what it `opens`. */
   warnings: v.optional(v.array(v.string())),

@@ -10,6 +10,7 @@ import {
   type ListeningSocket,
   trimCgroup,
 } from './match-clause.ts';
+import type { DerivedFact } from './match-derived.ts';
 import { indexOf, type MatchIndex } from './match-index.ts';
 import { decidingField, type PrecedenceField } from './match-precedence.ts';
 import type { MatchProgram, ProgramClause } from './match-program.ts';
@@ -50,6 +51,8 @@ export interface ProcessFacts {
   readonly metAtExec?: number;
   /** The cgroup whose label it does not have: it is a job of the main program there (gateways.ts). */
   readonly refuses?: string;
+  /** Which set of `labelsFrom` it is known to be of, as one of a clause. */
+  readonly derived?: DerivedFact;
 }
 
 export interface InheritedLabel {
@@ -105,12 +108,28 @@ function allMet(index: MatchIndex, facts: ProcessFacts, here: string, chain: rea
     .filter(({ gainedIn }) => gainedIn !== facts.refuses)
     .map(({ program, gainedIn }) => ({ clause: program, origin: 'cgroup', gainedIn }));
   for (const { program, clause } of index.candidates(facts.exe, (facts.listening?.length ?? 0) > 0)) {
-    if (program.rank === facts.metAtExec || !holds(program, clause, facts, args, chain)) continue;
+    if (program.rank === facts.metAtExec || isOtherSet(program, facts.derived)) continue;
+    if (!holds(program, clause, facts, args, chain)) continue;
     met.push({ clause: program, origin: program.kind === 'exec' ? 'exec' : 'listen', gainedIn: here });
   }
-  const before = facts.metAtExec === undefined ? undefined : index.byRank.get(facts.metAtExec)?.program;
+  const before = metBefore(index, facts);
   if (before?.kind === 'exec') met.push({ clause: before, origin: 'exec', gainedIn: home });
   return met.sort((a, b) => b.clause.rank - a.clause.rank);
+}
+
+function metBefore(index: MatchIndex, { metAtExec, derived }: ProcessFacts): ProgramClause | undefined {
+  const met = metAtExec === undefined ? undefined : index.byRank.get(metAtExec)?.program;
+  if (met === undefined || derived === undefined || !isOf(met, derived)) return met;
+  return index.ofSet(met, derived.labels)?.program;
+}
+
+function isOf({ workload, clause }: ProgramClause, derived: DerivedFact): boolean {
+  return workload === derived.workload && clause === derived.clause;
+}
+
+function isOtherSet(program: ProgramClause, derived: DerivedFact | undefined): boolean {
+  if (program.derived === undefined || derived === undefined) return false;
+  return isOf(program, derived) && program.derived !== derived.labels;
 }
 
 function holds(

@@ -10,6 +10,8 @@ export interface Reading {
 /** A program arranged by what a process looks like, so that deciding one does not ask every clause. */
 export interface MatchIndex {
   readonly byRank: ReadonlyMap<number, Reading>;
+  /** The set of these labels that is made of the same clause, else that clause as it is registered. */
+  ofSet(clause: ProgramClause, labels: string): Reading | undefined;
   /** Clauses that may match a process of this executable by exec or listen, in no order. */
   candidates(exe: string | undefined, isListening: boolean): Iterable<Reading>;
   /** Clauses that a cgroup gives to all that is in it, and where each was gained. */
@@ -47,9 +49,11 @@ function toIndex(program: MatchProgram): MatchIndex {
     else if (exes === undefined || grade === 'late') anyExe.push(reading);
     else for (const exe of exes) push(byExe, exe, reading);
   }
+  const bySet = new Map(readings.map((reading) => [setKey(reading.program, reading.program.derived), reading]));
   const cgroups = new Map<string, readonly (Reading & { gainedIn: string })[]>();
   return {
     byRank: new Map(readings.map((reading) => [reading.program.rank, reading])),
+    ofSet: (clause, labels) => bySet.get(setKey(clause, labels)) ?? bySet.get(setKey(clause, undefined)),
     *candidates(exe, isListening) {
       yield* anyExe;
       if (exe !== undefined) yield* byExe.get(exe) ?? [];
@@ -67,6 +71,10 @@ function toIndex(program: MatchProgram): MatchIndex {
       return met;
     },
   };
+}
+
+function setKey({ workload, clause }: ProgramClause, labels = ''): string {
+  return `${workload} ${clause} ${labels}`;
 }
 
 function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {

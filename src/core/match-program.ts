@@ -1,5 +1,6 @@
-import { type Affix, type Glob, globLiteral } from './glob.ts';
+import { type Affix, type Glob, globLiteral, toGlob } from './glob.ts';
 import { type ArgPattern, type Clause, kernelCgroups, lateField, placeAffix, toClause } from './match-clause.ts';
+import { compareSets, labelsText, literalGlob, type NamedSet, withSet } from './match-derived.ts';
 import type { ListenPattern } from './match-listen.ts';
 import { type Container, containerCgroup, containerMatches, userUnitCgroup } from './match-place.ts';
 import { comparePrecedence, type Precedence, spoofableBy, toPrecedence } from './match-precedence.ts';
@@ -59,6 +60,9 @@ export interface ProgramClause {
   readonly places?: readonly string[];
   readonly listen?: readonly ListenPattern[];
   readonly source: MatchClause;
+  /** Of a set of `labelsFrom`: the clause as it is registered, and the labels that the set adds. */
+  readonly registered?: MatchClause;
+  readonly derived?: string;
   readonly precedence: Precedence;
 }
 
@@ -68,7 +72,12 @@ export interface Waiting {
   readonly reason: string;
 }
 
-export type RegisteredWorkload = Workload & { readonly identity: number; readonly createdRevision: number };
+export type RegisteredWorkload = Workload & {
+  readonly identity: number;
+  readonly createdRevision: number;
+  /** Of `labelsFrom`: what processes of it are known to have here. */
+  readonly sets?: readonly NamedSet[];
+};
 
 /** What the host knows and the documents do not. */
 export interface MatchFacts {
@@ -84,8 +93,8 @@ export interface MatchFacts {
 
 export function compileMatch(workloads: readonly RegisteredWorkload[], facts: MatchFacts): MatchProgram {
   const ranked = workloads
-    .flatMap((workload) => workload.match.map((source, index) => read(workload, source, index, facts)))
-    .sort((a, b) => comparePrecedence(a.precedence, b.precedence));
+    .flatMap((workload) => workload.match.flatMap((source, index) => readings(workload, source, index, facts)))
+    .sort((a, b) => comparePrecedence(a.precedence, b.precedence) || compareSets(a.set, b.set));
   const clauses: ProgramClause[] = [];
   const late: ProgramClause[] = [];
   const waiting: Waiting[] = [];
@@ -94,7 +103,8 @@ export function compileMatch(workloads: readonly RegisteredWorkload[], facts: Ma
     const placed = place(entry, index + 1, facts, crowd);
     if (placed.kernel) clauses.push(placed.kernel);
     if (placed.late) late.push(placed.late);
-    if (placed.waiting) waiting.push({ workload: entry.workload, clause: entry.index, reason: placed.waiting });
+    if (placed.waiting && entry.set === undefined)
+      waiting.push({ workload: entry.workload, clause: entry.index, reason: placed.waiting });
   }
   return { clauses, late, waiting: waiting.sort(byName) };
 }
@@ -111,12 +121,16 @@ export function needsEnv(program: MatchProgram): boolean {
   return program.clauses.some(({ env }) => env.length > 0) || program.late.some(({ env }) => env.length > 0);
 }
 
-/** The same claim (workload and what it says, wherever it stands in the list) in another program; undefined = it is gone. */
+/**
+ * The same claim (workload and what it says, wherever it stands in the list) in another program; of a set of `labelsFrom` that
+ * is gone, the clause that it was made of. Undefined = it is gone.
+ */
 export function clauseNow(program: MatchProgram, clause: ProgramClause): ProgramClause | undefined {
-  const source = JSON.stringify(clause.source);
-  const isSame = (other: ProgramClause): boolean =>
-    other.workload === clause.workload && JSON.stringify(other.source) === source;
-  return program.clauses.find(isSame) ?? program.late.find(isSame);
+  const source = JSON.stringify(clause.registered ?? clause.source);
+  const same = [...program.clauses, ...program.late].filter(
+    (other) => other.workload === clause.workload && JSON.stringify(other.registered ?? other.source) === source,
+  );
+  return same.find(({ derived }) => derived === clause.derived) ?? same.find(({ derived }) => derived === undefined);
 }
 
 const NO_SOCKETS: SocketServices = new Map();
@@ -130,6 +144,21 @@ interface Entry {
   readonly clause: Clause;
   readonly spoofable: string | null;
   readonly precedence: Precedence;
+  readonly registered?: MatchClause;
+  readonly set?: NamedSet;
+}
+
+/** The clause as it is registered, and one for each set of values that its processes have. */
+function readings(workload: RegisteredWorkload, source: MatchClause, index: number, facts: MatchFacts): Entry[] {
+  const entry = read(workload, source, index, facts);
+  const sets = (workload.sets ?? []).filter(({ clause }) => clause === index);
+  return [
+    entry,
+    ...sets.map((set): Entry => {
+      const own = withSet(source, set);
+      return { ...entry, identity: set.identity, source: own, clause: toClause(own), registered: source, set };
+    }),
+  ];
 }
 
 function read(workload: RegisteredWorkload, source: MatchClause, index: number, facts: MatchFacts): Entry {
@@ -157,10 +186,13 @@ function place(
   const uid = clause.user === undefined ? undefined : toUid(clause.user, facts);
   if (clause.user !== undefined && uid === undefined)
     return { waiting: `user "${clause.user}" does not exist on this host` };
-  const where = placesOf(clause, facts);
+  const own = entry.set?.cgroups?.map((path) => toGlob(literalGlob(path)));
+  const where = own === undefined ? placesOf(clause, facts) : { places: own };
   if (where.waiting !== undefined) return { waiting: where.waiting };
   const { places } = where;
-  const cgroups = places?.every((glob) => fitsKernel(glob, crowd)) === false ? undefined : kernelCgroups(clause);
+  // Where one of its cgroups holds, so do the patterns of the clause.
+  const patterns = own === undefined ? kernelCgroups(clause) : [];
+  const cgroups = places?.every((glob) => fitsKernel(glob, crowd)) === false ? undefined : patterns;
   const hasProcess = source.process !== undefined;
   const kind = hasProcess
     ? 'exec'
@@ -189,6 +221,7 @@ function place(
     ...(places === undefined ? {} : { places: places.map((glob) => glob.source) }),
     ...(clause.listen.length === 0 ? {} : { listen: clause.listen }),
     source,
+    ...(entry.set === undefined ? {} : { registered: entry.registered!, derived: labelsText(entry.set) }),
     precedence: entry.precedence,
   };
   const late: ProgramClause = { ...base, grade: 'late' };

@@ -1,4 +1,4 @@
-import { checkLabelsFrom } from './derived-identity.ts';
+import { checkLabelsFrom, checkPrograms } from './derived-identity.ts';
 import { checkHosts, type HostSelector } from './host-selector.ts';
 import { parsePort } from './match-listen.ts';
 import type { ContainerMatch } from './match-place.ts';
@@ -56,7 +56,7 @@ export interface Workload extends Operation {
   readonly priority?: number;
   /** `none`: not for the children of a process that matches. `subtree` unless said. */
   readonly inherit?: 'subtree' | 'none';
-  /** Labels of the host that are part of the identity: `host:site`, `cloud:tag/env`. */
+  /** Labels of the host, or of the process, that are part of the identity: `host:site`, `cloud:tag/env`, `process:user`. */
   readonly labelsFrom?: readonly string[];
   /** What it may open besides TCP and UDP sockets. */
   readonly opens?: readonly Opening[];
@@ -98,6 +98,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
   if (body.hosts !== undefined && addresses !== undefined)
     fields.bad('/hosts', 'has no meaning beside addresses: they are the same for every host');
   const match = isMatched ? checkMatch(fields, body.match) : [];
+  const blind = checkPrograms(fields, fields.errors.length > 0 ? [] : (labelsFrom ?? []), match);
   if (fields.errors.length > 0) return fields.failed();
   return {
     ok: true,
@@ -115,7 +116,7 @@ export function validateWorkload(namespace: string, name: string, body: unknown)
       ...(labelsFrom === undefined ? {} : { labelsFrom }),
       ...(opens === undefined ? {} : { opens }),
     },
-    warnings: [...match.flatMap(matchWarnings), ...opensWarnings(opens)],
+    warnings: [...match.flatMap(matchWarnings), ...opensWarnings(opens), ...blind],
   };
 }
 

@@ -8,7 +8,7 @@ import { workloadLabels } from '../core/label.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Workload } from '../core/workload.ts';
 import { overlapping } from '../core/workload-addresses.ts';
-import { deriveIdentity, moveDerived } from './derived-identity.ts';
+import { deriveIdentity, moveDerived, underiveIdentity } from './derived-identity.ts';
 import { type Author, Draft } from './draft.ts';
 import { etagOf } from './etag.ts';
 import { allocateIdentity, moveWorkload } from './identity-allocation.ts';
@@ -51,6 +51,7 @@ export type Operation =
     }
   /** What hosts add to the labels of a workload (its key). */
   | { readonly type: 'deriveIdentity'; readonly workload: string; readonly added: readonly string[] }
+  | { readonly type: 'underiveIdentity'; readonly workload: string; readonly id: number }
   | {
       readonly type: 'deletePolicy';
       readonly kind: PolicyKindName;
@@ -108,6 +109,8 @@ export function targetOf(operation: Operation): { collection: Collection; key: s
     }
     case 'deriveIdentity':
       return { collection: 'identities', key: [operation.workload, ...operation.added].join(' ') };
+    case 'underiveIdentity':
+      return { collection: 'identities', key: `${operation.workload} ${operation.id}` };
     case 'putPolicy': {
       const { kind, namespace, name } = operation.policy;
       return { collection: 'policies', key: policyKey(kind, namespace, name) };
@@ -178,6 +181,9 @@ function perform(draft: Draft, operation: Operation, key: string): void {
     }
     case 'deriveIdentity':
       deriveIdentity(draft, operation.workload, operation.added);
+      break;
+    case 'underiveIdentity':
+      underiveIdentity(draft, operation.workload, operation.id);
       break;
     case 'deletePolicy': {
       const { document, namespace, name } = existing(draft, 'policies', key);

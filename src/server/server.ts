@@ -43,6 +43,8 @@ export interface ServerOptions {
   readonly requireIfMatch?: boolean;
   /** Default: 7 days or 1 GB, whichever is first. */
   readonly flowRetention?: FlowRetention;
+  /** How long an identity of `labelsFrom` outlives the last report that has it; 10 minutes. */
+  readonly unreportedMs?: number;
   /** Whether a connection (`fd`: our end) comes from a process that is a registered workload: it gets nothing. */
   readonly isWorkloadConnection?: (peer: Peer, fd: number) => boolean;
   /** How the kernel is asked who is connected; for tests. */
@@ -117,7 +119,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     };
     closers.push(keepHouse(context, log));
     closers.push(startExpiry(store, log));
-    closers.push(startDeriving(store, context.reports, log));
+    closers.push(startDeriving(store, context.reports, log, options.unreportedMs));
     metrics.add(...serverGauges(context));
     if (postgres === undefined) closers.push(listenForWrites(connection, () => context.store.catchUp(), log));
     const app = createApp({

@@ -5,6 +5,7 @@ import type { Identity } from '../api/identity.ts';
 import type { Namespace } from '../api/namespace.ts';
 import type { Policy, PolicyStatus } from '../api/policy.ts';
 import type { Workload, WorkloadStatus } from '../api/workload.ts';
+import { asksProcesses, SETS_PER_HOST, SETS_PER_WORKLOAD } from '../core/derived-identity.ts';
 import { selectsHost } from '../core/host-selector.ts';
 import { NAMESPACE_NAME_LABEL } from '../core/label.ts';
 import { claimOf } from '../core/match-claim.ts';
@@ -66,10 +67,12 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
   const drifted = endpoints.filter((endpoint) => endpoint.state === 'drifted').length + nameless.length;
   const unexpected = unexpectedHosts(spec, endpoints, reports);
   const warnings = opensWarnings(spec.opens);
+  const values = valuesOf(key, reports);
   const hint =
     match.length === 0
       ? undefined
       : (driftHint(drifts) ??
+        valuesHint(values) ??
         waitingHint(waiting, endpoints.length) ??
         workloadHint(endpoints.length, drifted, spoofable, reports) ??
         countHint(spec, unexpected));
@@ -84,9 +87,30 @@ function workloadStatus(key: string, spec: StoredWorkload['spec'], identity: num
     ...(waiting.length > 0 && { waiting: waiting.map(({ host, clause, reason }) => ({ host, clause, reason })) }),
     ...(drifts.length > 0 && { drifts: drifts.slice(0, DRIFTS_SHOWN) }),
     ...(spec.expect !== undefined && { unexpected }),
+    ...(asksProcesses(spec.labelsFrom) && { values }),
     ...(warnings.length > 0 && { warnings }),
     ...(hint !== undefined && { hint }),
   };
+}
+
+/** What the hosts report of its processes. */
+function valuesOf(key: string, reports: Reports): NonNullable<WorkloadStatus['values']> {
+  const found = [...reports.all.values()].flatMap(({ name, report }) =>
+    (report.values ?? []).flatMap((one) => (one.workload === key ? [{ ...one, host: name }] : [])),
+  );
+  const sets = new Set(found.flatMap((one) => one.sets.map((set) => set.join(' ')))).size;
+  const tooMany = found.flatMap(({ host, left }) => (left > 0 ? [{ host, left }] : []));
+  return { sets, ...(tooMany.length > 0 && { tooMany }) };
+}
+
+function valuesHint({ sets, tooMany = [] }: NonNullable<WorkloadStatus['values']>): string | undefined {
+  const own = 'they have the identity of the registration; name fewer labels in labelsFrom';
+  const [first] = tooMany;
+  if (first !== undefined)
+    return `too many values of labelsFrom on ${first.host}: ${first.left} sets beyond the ${SETS_PER_HOST} that fit; ${own}`;
+  if (sets > SETS_PER_WORKLOAD)
+    return `too many values of labelsFrom: ${sets} sets on all hosts, ${SETS_PER_WORKLOAD} fit; ${own}`;
+  return undefined;
 }
 
 /** Of the hosts that the registration is for, those that have another number of it than expected. */

@@ -117,18 +117,23 @@ const refused: [what: string, body: unknown, path: string, message: RegExp, stat
     400,
   ],
   [
-    'labelsFrom a process',
-    { ...ok, labelsFrom: ['process:package'] },
+    'labelsFrom a program where only a unit is named',
+    { ...ok, labelsFrom: ['host:site', 'process:package'] },
+    '/labelsFrom/1',
+    /^match\[0\] names a place or a port, not a program: add process/,
+  ],
+  [
+    'labelsFrom a process by what it has not',
+    { ...ok, labelsFrom: ['process:pid'] },
     '/labelsFrom/0',
-    /^process:package is not supported yet/,
-    422,
+    /^must be one of process:exe, process:user, process:package$/,
   ],
   ['labelsFrom nothing', { ...ok, labelsFrom: [] }, '/labelsFrom', /^must be a list of 1 to 16 strings$/],
   [
     'labelsFrom a registration',
     { ...ok, labelsFrom: ['user:app'] },
     '/labelsFrom/0',
-    /^must be host:KEY or cloud:tag\/KEY/,
+    /^must be the name of a label that hosts derive$/,
   ],
   ['a mode that is none', { ...ok, mode: 'on' }, '/mode', /^must be one of /],
   ['nothing expected', { ...ok, expect: {} }, '/expect/perHost', /^is required/],
@@ -193,8 +198,12 @@ test('a port may be whatever the workload listens on', () => {
   assert.equal(result.ok && result.value.ports, { jmx: 'listening', http: '80/TCP' });
 });
 
-test('malformed and not yet supported together are malformed', () => {
-  assert.is(errors({ ...ok, labelsFrom: ['process:exe'], labels: 1 }).status, 400);
+test('labelsFrom a program warns of a clause that cannot tell it, beside one that can', () => {
+  const match = [{ systemdUnit: 'a.service' }, { process: { exe: '/usr/bin/a', user: 'app' } }];
+  const result = validateWorkload('shop', 'a', { ...ok, match, labelsFrom: ['process:user'] });
+  assert.equal(result.ok && result.warnings, [
+    'process:user of labelsFrom adds nothing where match[0] names a place or a port, not a program',
+  ]);
 });
 
 test('a bad name is refused', () => {

@@ -56,10 +56,6 @@ test('what is not valid names its field', async () => {
 });
 
 test('what is understood and not there yet is 422, by name', async () => {
-  const mode = await call(server, 'PUT', path, { body: { ...workload('a'), labelsFrom: ['process:package'] } });
-  assert.is(mode.status, 422);
-  assert.is(mode.body.code, 'not-supported');
-  assert.match(mode.body.errors[0].message, /process:package is not supported yet/);
   const policy = cnp('a');
   Object.assign(policy.spec, { egress: [{ toFQDNs: [{ matchName: 'example.org' }] }] });
   const fqdn = await call(server, 'PUT', '/v1/policies/cnp/shop/a', { body: policy });

@@ -43,6 +43,12 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   },
   { name: 'run-by', value: 'USER', many: true, summary: 'a user who may start it with postern run, besides root' },
   {
+    name: 'labels-from',
+    value: 'NAME',
+    many: true,
+    summary: 'a label of the host or process that becomes part of who it is: host:site, cloud:tag/env, process:user',
+  },
+  {
     name: 'opens',
     value: 'WHAT',
     many: true,
@@ -75,6 +81,7 @@ export function toWorkloadBody(flags: Flags): Record<string, unknown> {
     ...(inherit !== undefined && { inherit }),
     ...(perHost !== undefined && { expect: { perHost: toNumber(perHost) } }),
     ...(flags.on('run-by') && { runBy: flags.list('run-by') }),
+    ...(flags.on('labels-from') && { labelsFrom: flags.list('labels-from') }),
     ...(flags.on('opens') && { opens: toOpens(flags.list('opens')) }),
     ...(mode !== undefined && { mode }),
   };
@@ -101,6 +108,8 @@ export function placeInFlags(flags: Flags): (error: FieldError) => string {
     if (top === 'addresses') return '--address';
     if (top === 'expect') return '--per-host';
     if (top === 'runBy') return '--run-by';
+    if (top === 'labelsFrom')
+      return `--labels-from${index === undefined ? '' : ` ${flags.list('labels-from')[Number(index)]}`}`;
     if (top === 'opens') return '--opens';
     if (top !== 'match') return path === '' ? '(all flags together)' : `--${top}`;
     if (index === undefined)
