@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { cgroupChain } from '../core/match-clause.ts';
 import type { Container } from '../core/match-place.ts';
-import { type ContainerRuntime, createContainerRuntime } from './container-runtime.ts';
-import { parseCgroup } from './process-scan.ts';
+import { containerCgroup } from './container-cgroup.ts';
+import { type ContainerRuntime, createContainerRuntime, type ListedContainer } from './container-runtime.ts';
+import { findCgroupMount } from './preflight.ts';
 
 /** A runtime that is not there is looked for again after 1 s, 2 s … 30 s. */
 const RETRY_MS = { first: 1_000, most: 30_000 } as const;
@@ -14,6 +15,7 @@ const RETRY_MS = { first: 1_000, most: 30_000 } as const;
 export class Containers {
   readonly #onChange: () => void;
   readonly #log: (message: string) => void;
+  readonly #mount = findCgroupMount();
   readonly #known = new Map<string, ReadonlyMap<string, Container>>();
   #byCgroup: ReadonlyMap<string, Container> = new Map();
   readonly #runtimes = new Set<ContainerRuntime>();
@@ -48,13 +50,16 @@ export class Containers {
   }
 
   #follow(socket: string, retryMs: number): void {
-    if (!existsSync(socket)) return this.#later(socket, retryMs);
+    const owner = statSync(socket, { throwIfNoEntry: false })?.uid;
+    if (owner === undefined) return this.#later(socket, retryMs);
     const runtime = createContainerRuntime(socket);
     this.#runtimes.add(runtime);
     let answered = false;
+    const unnamed = new Set<string>();
     const refresh = coalesce(async () => {
-      const now = await this.#look(runtime, this.#known.get(socket) ?? new Map());
-      if (!answered) this.#log(`containers: ${socket} answers, ${now.size} running`);
+      const now = await this.#look(runtime, owner, this.#known.get(socket) ?? new Map(), unnamed);
+      const whose = owner === 0 ? '' : `; uid ${owner} names them as it likes`;
+      if (!answered) this.#log(`containers: ${socket} answers, ${now.size} running${whose}`);
       answered = true;
       const before = this.#known.get(socket);
       this.#known.set(socket, now);
@@ -82,27 +87,39 @@ export class Containers {
   }
 
   /** Only who is new is asked for its process. */
-  async #look(runtime: ContainerRuntime, known: ReadonlyMap<string, Container>): Promise<Map<string, Container>> {
+  async #look(
+    runtime: ContainerRuntime,
+    owner: number,
+    known: ReadonlyMap<string, Container>,
+    unnamed: Set<string>,
+  ): Promise<Map<string, Container>> {
     const found = new Map<string, Container>();
-    for (const listed of await runtime.list()) {
-      const cgroup = known.get(listed.id)?.cgroup ?? cgroupOf(await runtime.pidOf(listed.id), listed.id);
-      if (cgroup !== undefined) found.set(listed.id, { ...listed, cgroup });
+    const listed = await runtime.list();
+    for (const one of listed) {
+      const cgroup = known.get(one.id)?.cgroup ?? (await this.#cgroupOf(runtime, one, owner, unnamed));
+      if (cgroup !== undefined) found.set(one.id, { ...one, cgroup });
     }
+    for (const id of unnamed) if (!listed.some((one) => one.id === id)) unnamed.delete(id);
     return found;
   }
-}
 
-/** The cgroup whose name has the id in it, else that of the first process (an init may have made cgroups below). */
-function cgroupOf(pid: number | undefined, id: string): string | undefined {
-  if (pid === undefined) return undefined;
-  try {
-    const parts = parseCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))
-      .split('/')
-      .filter(Boolean);
-    const at = parts.findIndex((part) => part.includes(id));
-    return parts.length === 0 ? undefined : parts.slice(0, at < 0 ? parts.length : at + 1).join('/');
-  } catch {
-    return undefined; // ended meanwhile
+  /** @param unnamed who runs without a cgroup of its own: looked for once, and said */
+  async #cgroupOf(
+    runtime: ContainerRuntime,
+    { id, name }: ListedContainer,
+    owner: number,
+    unnamed: Set<string>,
+  ): Promise<string | undefined> {
+    if (this.#mount === undefined || unnamed.has(id)) return undefined;
+    const pid = await runtime.pidOf(id);
+    const cgroup = await containerCgroup(this.#mount, id, pid, owner);
+    // it may have ended meanwhile, and started again under the same id
+    if (cgroup === undefined && pid !== undefined && (await runtime.pidOf(id)) === pid) {
+      unnamed.add(id);
+      const whose = owner === 0 ? '' : ` that is of uid ${owner}`;
+      this.#log(`containers: ${name} has no cgroup of its own${whose}: it cannot be matched`);
+    }
+    return cgroup;
   }
 }
 
