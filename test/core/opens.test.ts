@@ -85,10 +85,7 @@ function opened(spec: object, mode?: string) {
     clusterName: 'default',
   });
   const { names, raw, sockets } = policyOpens(compiler.all().get(id)!);
-  return [...names]
-    .sort()
-    .concat(raw.map(String), sockets ? 'sockets' : [])
-    .join(' ');
+  return [...[...names].sort(), ...raw, ...(sockets ? ['sockets'] : [])].join(' ');
 }
 
 const tcp = { toPorts: [{ ports: [{ port: '443', protocol: 'TCP' }] }] };
