@@ -21,6 +21,7 @@ import type { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { type PendingSetting, withInit, withPending } from './pending.ts';
 import { PolicyWorld } from './policy-world.ts';
+import { RevisionLog } from './revision-log.ts';
 import { createSocketUnitFiles } from './socket-units.ts';
 import { runCalmly } from './steps.ts';
 import type { UserNames } from './user-names.ts';
@@ -37,6 +38,7 @@ const SETTLE_MS = 50;
  */
 export class Enforcement {
   readonly rules = new RuleTable();
+  readonly revisions = new RevisionLog();
   /** What runs in containers now; undefined = nobody can tell. */
   containers: () => readonly Container[] | undefined = () => undefined;
   readonly #kernel: Kernel;
@@ -52,7 +54,6 @@ export class Enforcement {
   readonly #world: PolicyWorld;
   readonly #compiler = new PolicyCompiler();
   readonly #applier: PolicyApplier;
-  readonly #revisions: { upTo: number; revision: number }[] = [];
   #applied: DesiredState = EMPTY_STATE;
   #settle: NodeJS.Timeout | undefined;
   #revoking: NodeJS.Timeout | undefined;
@@ -88,12 +89,6 @@ export class Enforcement {
   enforced(identity: number): { ingress: boolean; egress: boolean } {
     const compiled = this.#compiler.all().get(identity as IdentityId);
     return { ingress: compiled?.ingress.enforced ?? false, egress: compiled?.egress.enforced ?? false };
-  }
-
-  /** The revision whose policy a generation carried; undefined for one of long ago. */
-  revisionOf(generation: number): number | undefined {
-    if (generation === 0) return undefined;
-    return this.#revisions.find(({ upTo }) => generation <= upTo)?.revision;
   }
 
   /** At the start, before anything is attached: policy and match tables, no labels yet. */
@@ -212,16 +207,19 @@ export class Enforcement {
     const addresses = addressIdentities(world.cidrs, state.workloads.values());
     this.#behind = true;
     for (const [id, compiled] of changed) changed.set(id, withPending(id, compiled, this.#pending));
-    const { generation } = this.#applier.apply({ changed, addresses, opens: this.#opens(state) });
+    const fromUs = wallUs();
+    const { generation, flips } = this.#applier.apply({ changed, addresses, opens: this.#opens(state) });
     this.#kernel.setHostPolicy(this.#compiler.all().has(toIdentityId(RESERVED.host)));
     this.#behind = false;
-    const last = this.#revisions.at(-1);
-    if (last !== undefined && last.upTo === generation) last.revision = revision;
-    else this.#revisions.push({ upTo: generation, revision });
-    if (this.#revisions.length > 1000) this.#revisions.shift();
+    this.revisions.applied(revision, flips, generation, fromUs, wallUs());
   }
 }
 
 function isList(value: unknown): value is Iterable<unknown> {
   return value instanceof Map || value instanceof Set;
+}
+
+/** Microseconds since 1970, by the clock of `createBootClock`. */
+function wallUs(): number {
+  return (performance.timeOrigin + performance.now()) * 1000;
 }

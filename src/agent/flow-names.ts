@@ -1,4 +1,5 @@
 import type { FlowEnd } from '../api/flow.ts';
+import type { FlowEvent } from '../datapath/postern.skel.ts';
 import type { KnownProcess } from './process-table.ts';
 
 /** Names of numbers, for the flows of one host. */
@@ -13,8 +14,8 @@ export interface FlowNames {
   derived(pid: number): readonly string[];
   /** What decided, most telling first. */
   rules(rule: number): readonly string[];
-  /** Revision of the policy that a generation carried. */
-  revision(generation: number): number | undefined;
+  /** Revision of which the event's verdict is. */
+  revision(event: Pick<FlowEvent, 'gen' | 'source_id' | 'destination_id'>, wallUs: number): number | undefined;
   /** Whether it was not decided yet at that time (µs since 1970) who this process is. */
   wasPending(pid: number, wallUs: number): boolean;
   /** Microseconds since 1970 of a CLOCK_BOOTTIME stamp. */

@@ -39,7 +39,7 @@ const REVOKED = 1;
 /** One event of the kernel as the flow that a person reads. */
 export function toFlow(event: FlowEvent, names: FlowNames): Flow {
   const rules = names.rules(event.rule);
-  const revision = names.revision(event.gen);
+  const revision = names.revision(event, names.wallUs(event.header.time_ns));
   const isClose = event.kind === FlowKind.FLOW_CLOSE;
   // ICMP's type and code come in the places of the ports; a type above 255 could not be read.
   const isIcmp = event.protocol === 1 || event.protocol === 58;

@@ -47,7 +47,7 @@ export const Flow = object({
   dropReason: v.optional(v.string()),
   rule: v.optional(v.string()),
   rules: v.optional(v.array(v.string())),
-  /** Revision of the policy that decided. */
+  /** The revision in force when it was decided; of an event that comes later (close), one that said the same. */
   revision: v.optional(v.number()),
   host: v.optional(v.string()),
   source: v.optional(FlowEnd),

@@ -29,7 +29,8 @@ export interface PolicyChange {
 export interface Applied {
   /** Highest generation that an identity now carries. */
   readonly generation: number;
-  readonly flipped: number;
+  /** Who reads another word now; generation 0 = not enforced any more. */
+  readonly flips: readonly { readonly identity: number; readonly generation: number }[];
 }
 
 /** The change does not fit: nothing was written. */
@@ -108,11 +109,11 @@ export class PolicyApplier {
     for (const [id, { cfg }] of this.#active)
       if (!planned.has(id) && cfg.ip_slot !== ipSlot) plans.push({ id, flags: cfg.flags, loses: false, moves: true });
     plans.sort((a, b) => Number(b.loses) - Number(a.loses));
-    for (const plan of plans) this.#flip(plan, ipSlot);
+    const flips = plans.map((plan) => ({ identity: plan.id, generation: this.#flip(plan, ipSlot) }));
     for (const { id, opens, moves } of plans)
       if (opens !== undefined || !moves) this.#raw.keepOnly(id, opens?.raw ?? []);
     if (ipSlot !== this.#addresses.active) this.#addresses.flip(ipSlot);
-    return { generation: this.#generation, flipped: plans.length };
+    return { generation: this.#generation, flips };
   }
 
   /** Removes what the flips left behind. Call it some milliseconds after `apply`. */
@@ -199,14 +200,15 @@ export class PolicyApplier {
     this.#maps.policy_l3.updateBatch(entries.values());
   }
 
-  #flip(plan: Plan, ipSlot: number): void {
+  /** The generation that the identity carries now. */
+  #flip(plan: Plan, ipSlot: number): number {
     const before = this.#active.get(plan.id);
     const generation = ++this.#generation;
     if (plan.moves && before !== undefined) {
       const opens = plan.opens === undefined ? before.cfg.opens : openFlags(plan.opens);
       before.cfg = { ...before.cfg, gen: generation, ip_slot: ipSlot, opens };
       this.#maps.ident_cfg.set(plan.id, before.cfg);
-      return;
+      return generation;
     }
     if (before !== undefined) {
       this.#count(before.entries.values(), -1);
@@ -217,7 +219,7 @@ export class PolicyApplier {
       this.#maps.ident_cfg.set(GENERATION_KEY, gone);
       this.#maps.ident_cfg.delete(plan.id);
       this.#active.delete(plan.id);
-      return;
+      return 0;
     }
     const opens = plan.opens === undefined ? 0 : openFlags(plan.opens);
     const cfg: IdentCfg = { gen: generation, slot: plan.slot ?? 0, ip_slot: ipSlot, flags: plan.flags, opens };
@@ -225,6 +227,7 @@ export class PolicyApplier {
     const entries = new Map([...plan.entries].map(([text, [, value]]) => [text, value]));
     this.#count(entries.values(), 1);
     this.#active.set(plan.id, { cfg, entries, byPolicy: plan.byPolicy });
+    return generation;
   }
 }
 

@@ -218,7 +218,7 @@ function applyCount(...identities: CompiledIdentity[]): number {
 
 /** How many identities flipped. */
 function applyAt(addresses: readonly AddressIdentity[], ...identities: CompiledIdentity[]): number {
-  return applier.apply({ changed: new Map(identities.map((one) => [one.id, one])), addresses }).flipped;
+  return applier.apply({ changed: new Map(identities.map((one) => [one.id, one])), addresses }).flips.length;
 }
 
 /** Egress of `local`. */

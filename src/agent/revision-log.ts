@@ -1,0 +1,105 @@
+/**
+ * Which revision a verdict is of. The kernel stamps an event with the generation of the identity that decided; a generation
+ * stays while revisions pass that do not touch its identity, and then says the same as each of them. A verdict is of the
+ * newest of those that was whole in the kernel when it was given, or else of the one that brought the generation.
+ */
+export interface Flip {
+  readonly identity: number;
+  /** 0 = not enforced any more. */
+  readonly generation: number;
+}
+
+/** A generation, or a time in which an identity was not enforced; over from revision `until` on. */
+interface Period {
+  readonly from: number;
+  until?: number;
+}
+
+interface OpenPeriod extends Period {
+  /** It may have begun then, since 1970. */
+  readonly fromUs: number;
+  /** By then it was over. */
+  untilUs?: number;
+}
+
+/** Revisions that are remembered. */
+const REVISIONS = 1000;
+/** Generations that are over and remembered: events of a moment ago may still come. */
+const OVER = 4096;
+
+/** Times in which an identity was not enforced that are remembered of it. */
+const OPEN = 4;
+
+export class RevisionLog {
+  /** Ascending; `upTo` is the highest generation when it was whole. */
+  readonly #whole: { readonly revision: number; readonly atUs: number; upTo: number }[] = [];
+  readonly #periods = new Map<number, Period>();
+  readonly #open = new Map<number, OpenPeriod[]>();
+  readonly #current = new Map<number, number>();
+
+  /**
+   * Times are microseconds since 1970.
+   * @param generation the highest that an identity carries
+   * @param fromUs before the first flip
+   * @param atUs after the last
+   */
+  applied(revision: number, flips: readonly Flip[], generation: number, fromUs: number, atUs: number): void {
+    for (const flip of flips) this.#flip(revision, flip, fromUs, atUs);
+    const last = this.#whole.at(-1);
+    if (last !== undefined && last.revision >= revision) last.upTo = generation;
+    else this.#whole.push({ revision, atUs, upTo: generation });
+    if (this.#whole.length > REVISIONS) this.#whole.shift();
+    if (this.#periods.size > this.#current.size + 2 * OVER) this.#forget();
+  }
+
+  /** @param ends identities of the event's two ends; the answer is undefined before the first revision */
+  of(generation: number, ends: readonly number[], atUs: number): number | undefined {
+    if (generation === 0) return this.#newest(this.#openPeriod(ends, atUs), atUs);
+    const period = this.#periods.get(generation);
+    if (period !== undefined) return this.#newest(period, atUs);
+    return this.#whole.find(({ upTo }) => generation <= upTo)?.revision; // of an earlier run, or forgotten
+  }
+
+  #newest({ from, until = Number.POSITIVE_INFINITY }: Period, atUs: number): number | undefined {
+    const newest = this.#whole.findLast((whole) => whole.atUs <= atUs && whole.revision < until) ?? this.#whole[0];
+    return newest === undefined ? undefined : Math.max(from, newest.revision);
+  }
+
+  #flip(revision: number, { identity, generation }: Flip, fromUs: number, atUs: number): void {
+    const before = this.#current.get(identity);
+    this.#current.set(identity, generation);
+    const over = before === undefined ? undefined : this.#periods.get(before);
+    if (over !== undefined) over.until = revision;
+    if (generation !== 0) {
+      this.#periods.set(generation, { from: revision });
+      const open = this.#open.get(identity) ?? [];
+      const last = open.at(-1);
+      if (before === undefined) this.#open.set(identity, [{ from: 0, fromUs: 0, until: revision, untilUs: atUs }]);
+      else if (before === 0 && last !== undefined) Object.assign(last, { until: revision, untilUs: atUs });
+      return;
+    }
+    this.#open.set(identity, [...(this.#open.get(identity) ?? []), { from: revision, fromUs }].slice(-OPEN));
+  }
+
+  /** Who decided was not enforced: of the two, those that were not then. */
+  #openPeriod(ends: readonly number[], atUs: number): Period {
+    const periods = ends.flatMap((end) => this.#open.get(end)?.findLast(({ fromUs }) => fromUs <= atUs) ?? []);
+    const then = periods.filter(({ untilUs }) => untilUs === undefined || untilUs >= atUs);
+    // An end that never was enforced is open for ever; else the one that was open last, a moment ago.
+    const [last] = periods.length < ends.length ? [] : periods.toSorted((a, b) => b.untilUs! - a.untilUs!);
+    const meant = then.length > 0 ? then : last === undefined ? [] : [last];
+    return {
+      from: Math.max(0, ...meant.map(({ from }) => from)),
+      until: Math.min(...meant.map(({ until = Number.POSITIVE_INFINITY }) => until)),
+    };
+  }
+
+  /** Those that have been over for longest come first. */
+  #forget(): void {
+    const most = this.#current.size + OVER;
+    for (const [generation, { until }] of this.#periods) {
+      if (this.#periods.size <= most) return;
+      if (until !== undefined) this.#periods.delete(generation);
+    }
+  }
+}
