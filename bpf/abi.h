@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Bumped when a pinned map changes its layout: an agent refuses pins of another version. */
-#define POSTERN_ABI_VERSION 2
+#define POSTERN_ABI_VERSION 3
 
 #define PATTERN_MAX 256   /* bytes of an argument or path pattern with its NUL, and of what is compared with it */
 #define CLAUSE_ARGS 16    /* argument and environment patterns of one clause */
@@ -381,11 +381,13 @@ struct conv_key {
 };
 
 struct conv_val {
-	__u32 gen;
+	__u32 gen; /* of this socket's identity: under another it is judged again */
 	__u32 remote_id;
 	__u32 rule;
+	__u32 rule_gen; /* of the identity whose rule that is: the receiver's, where only that has one */
 	__u8 direction; /* who began: DIR_EGRESS = this socket */
-	__u8 pad[3];
+	__u8 untold; /* not reported yet: the packet hook knows the ports */
+	__u8 pad[2];
 };
 
 /* The packet that a listener let through last on this CPU: the connection that it opens knows its owner and its peer by it. */

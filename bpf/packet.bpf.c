@@ -210,9 +210,9 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	__builtin_memcpy(key.addr, ingress ? &src : &dst, 16);
 	known = bpf_map_lookup_elem(&conversation, &key);
 	if (known && known->gen == cfg.gen) {
-		if (known->pad[0]) { /* begun by sendmsg or connect; now the ports are final */
-			known->pad[0] = 0;
-			j = (struct judged){.rule = known->rule, .gen = known->gen, .direction = DIR_EGRESS};
+		if (known->untold && !ingress) { /* begun by sendmsg or connect; now the ports are final */
+			known->untold = 0;
+			j = (struct judged){.rule = known->rule, .gen = known->rule_gen, .direction = DIR_EGRESS};
 			packet_report(FLOW_EXCHANGE, &j, id, tgid, known->remote_id, 0, &src, &dst, sport, dport, protocol,
 				      netns);
 		}
@@ -259,11 +259,14 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 		return 0;
 	if (known) {
 		known->gen = cfg.gen;
-		return 1;
+		if (!known->untold || ingress)
+			return 1;
+		/* a flip came between sendmsg and its packet: told as it is judged now */
 	}
 	fresh.gen = cfg.gen;
 	fresh.remote_id = p.id;
 	fresh.rule = j.audit ? 0 : j.rule;
+	fresh.rule_gen = j.gen;
 	fresh.direction = own;
 	bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
 	if (!j.reason) {

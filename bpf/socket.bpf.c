@@ -399,12 +399,15 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 	if (known) {
 		known->gen = cfg.gen;
 		known->remote_id = p.id;
+		known->rule = j.audit ? 0 : j.rule;
+		known->rule_gen = j.gen;
 	} else {
 		fresh.gen = cfg.gen;
 		fresh.remote_id = p.id;
 		fresh.rule = j.audit ? 0 : j.rule;
+		fresh.rule_gen = j.gen;
 		fresh.direction = DIR_EGRESS;
-		fresh.pad[0] = 1; /* not reported yet: the packet hook knows the ports */
+		fresh.untold = 1;
 		bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
 	}
 allowed:

@@ -1277,31 +1277,37 @@ export const convKeyCodec: Codec<ConvKey> = {
   },
 };
 
-/** struct conv_val, 16 bytes */
+/** struct conv_val, 20 bytes */
 export interface ConvVal {
   gen: number;
   remote_id: number;
   rule: number;
+  rule_gen: number;
   direction: number;
+  untold: number;
   pad: Uint8Array;
 }
 export const convValCodec: Codec<ConvVal> = {
-  size: 16,
+  size: 20,
   decode(view, offset) {
     return {
       gen: view.getUint32(offset, true),
       remote_id: view.getUint32(offset + 4, true),
       rule: view.getUint32(offset + 8, true),
-      direction: view.getUint8(offset + 12),
-      pad: getBytes(view, offset + 13, 3),
+      rule_gen: view.getUint32(offset + 12, true),
+      direction: view.getUint8(offset + 16),
+      untold: view.getUint8(offset + 17),
+      pad: getBytes(view, offset + 18, 2),
     };
   },
   encode(view, offset, value) {
     view.setUint32(offset, value.gen, true);
     view.setUint32(offset + 4, value.remote_id, true);
     view.setUint32(offset + 8, value.rule, true);
-    view.setUint8(offset + 12, value.direction);
-    setBytes(view, offset + 13, 3, value.pad);
+    view.setUint32(offset + 12, value.rule_gen, true);
+    view.setUint8(offset + 16, value.direction);
+    view.setUint8(offset + 17, value.untold);
+    setBytes(view, offset + 18, 2, value.pad);
   },
 };
 
@@ -1569,7 +1575,7 @@ export const sizes = {
   listen_key: 20,
   listen_val: 16,
   conv_key: 32,
-  conv_val: 16,
+  conv_val: 20,
   handshake: 72,
   scratch: 4264,
   candidate: 64,
