@@ -1,6 +1,7 @@
 /** `POST /v1/access:check`: may these two talk, and what decides? */
 import * as v from 'valibot';
 import { parseAddress } from '../core/cidr.ts';
+import { DENIALS } from '../core/denial.ts';
 import { ENTITIES } from '../core/policy-rule.ts';
 import { object, oneOf } from './check.ts';
 import { Labels } from './name.ts';
@@ -69,7 +70,13 @@ export const AccessReason = object({
 });
 
 const VERDICT = oneOf(['FORWARDED', 'DROPPED', 'AUDIT']);
-export const AccessSide = object({ verdict: VERDICT, reason: v.string(), by: AccessReason });
+export const AccessSide = object({
+  verdict: VERDICT,
+  reason: v.string(),
+  by: AccessReason,
+  /** How what is dropped feels to the program: said by the policy that decided; absent = as the host has it. */
+  denial: v.optional(oneOf(DENIALS)),
+});
 export type AccessSide = v.InferOutput<typeof AccessSide>;
 
 /** What an end of the question was taken for. */

@@ -1,5 +1,6 @@
 /** `/v1/policies/{kind}/…`: the cluster's own documents, unchanged. Their meaning is core/policy.ts. */
 import * as v from 'valibot';
+import { DENIALS } from '../core/denial.ts';
 import { object, oneOf } from './check.ts';
 import { Meta, SERVER_FIELDS } from './meta.ts';
 
@@ -49,6 +50,8 @@ export const PolicyStatus = object({
   /** On how many of the known hosts the policy's own revision is in the kernel. */
   enforced: object({ revision: v.number(), hosts: v.number(), of: v.number() }),
   rules: v.array(RuleStatus),
+  /** Annotation `postern.dev/deny`: how what it denies feels. Absent = as the host has it. */
+  deny: v.optional(oneOf(DENIALS)),
   /** Annotation `postern.dev/owner`. */
   owner: v.optional(v.string()),
   /** Annotation `postern.dev/expires`: when it goes out of force by itself. */

@@ -32,7 +32,7 @@ export function auditDirection(
     const table = merge(id);
     if (table !== other) peers.set(id, table);
   }
-  return { enforced: true, peers };
+  return { enforced: true, ...(!strict.enforced && { audit: true }), peers };
 }
 
 export function auditTable(e: PortTable, a: PortTable): PortTable {
@@ -45,7 +45,8 @@ export function auditTable(e: PortTable, a: PortTable): PortTable {
 type Answer = PortTable['fallback'];
 
 function answer(e: Answer, a: Answer): Answer {
-  if (e.verdict === 'deny') return { verdict: 'deny', rules: e.rules };
+  if (e.verdict === 'deny')
+    return { verdict: 'deny', rules: e.rules, ...(e.denial !== undefined && { denial: e.denial }) };
   if (a.verdict === 'deny') return { verdict: 'audit', rules: a.rules };
   return { verdict: 'allow', rules: e.rules.length > 0 ? e.rules : a.rules };
 }
@@ -72,5 +73,5 @@ function entriesOf(protocol: number, e: PortTable, a: PortTable, fallback: Answe
 }
 
 function same(a: Answer, b: Answer): boolean {
-  return a.verdict === b.verdict && a.rules.join() === b.rules.join();
+  return a.verdict === b.verdict && a.denial === b.denial && a.rules.join() === b.rules.join();
 }

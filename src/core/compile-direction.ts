@@ -1,9 +1,10 @@
+import type { Denial } from './denial.ts';
 import type { Identity } from './identity.ts';
 import type { IdentityIndex, Member, Question } from './identity-index.ts';
 import { portsNamed, portText } from './named-port.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
 import type { Direction, Peer, PolicyRule } from './policy-rule.ts';
-import { type AppliedRule, buildTable, type PortRange, type PortTable } from './policy-table.ts';
+import { type AppliedRule, buildTable, type DefaultDeny, type PortRange, type PortTable } from './policy-table.ts';
 import { type PortSet, PROTOCOLS } from './protocol.ts';
 import { and } from './selector.ts';
 
@@ -16,6 +17,7 @@ export interface CompiledRule {
   readonly policy: string;
   /** Its policy is in audit. */
   readonly audit: boolean;
+  readonly denial: Denial | undefined;
   readonly rule: PolicyRule;
   readonly subjects: Question;
   /** Absent = every peer. */
@@ -28,6 +30,8 @@ export interface CompiledRule {
 
 export interface CompiledDirection {
   readonly enforced: boolean;
+  /** Nothing of it is in force: what would be denied is forwarded and recorded. */
+  readonly audit?: true;
   /** Remote identity → its whole table; 0 = every other. Ascending. */
   readonly peers: ReadonlyMap<number, PortTable>;
 }
@@ -59,13 +63,13 @@ export function compileDirection(
   direction: Direction,
   subject: Member,
   rules: readonly CompiledRule[],
-  defaultDeny: string | undefined,
+  defaultDeny: DefaultDeny | undefined,
   intern: (table: PortTable) => PortTable,
 ): CompiledDirection {
   const tableFor = (selected: readonly CompiledRule[], ports: Identity['ports']) =>
     intern(
       buildTable(
-        selected.map((rule) => rule.applied ?? apply(rule.rule, ports)),
+        selected.map((rule) => rule.applied ?? apply(rule.rule, rule.denial, ports)),
         defaultDeny,
       ),
     );
@@ -136,9 +140,14 @@ function portKey(names: readonly string[], ports: Identity['ports']): string {
 }
 
 /** A rule with its port names looked up in `ports`. */
-export function apply(rule: PolicyRule, ports: Identity['ports']): AppliedRule {
+export function apply(rule: PolicyRule, denial: Denial | undefined, ports: Identity['ports']): AppliedRule {
   const ranges = rule.ports?.flatMap((set) => rangesOf(set, ports));
-  return { name: rule.name, deny: rule.deny, ...(ranges ? { ports: ranges } : {}) };
+  return {
+    name: rule.name,
+    deny: rule.deny,
+    ...(rule.deny && denial !== undefined ? { denial } : {}),
+    ...(ranges ? { ports: ranges } : {}),
+  };
 }
 
 function rangesOf(set: PortSet, ports: Identity['ports']): PortRange[] {

@@ -24,12 +24,13 @@ export function lookupSide(
   const side = compiled.get(subject)?.[direction];
   if (!side?.enforced || (subject === RESERVED.host && peer === RESERVED.host))
     return { verdict: 'FORWARDED', reason: 'NOT_ENFORCED', rules: [] };
-  const { verdict, rules } = lookupPort(side.peers.get(peer) ?? side.peers.get(0)!, protocol, port);
+  const { verdict, rules, denial } = lookupPort(side.peers.get(peer) ?? side.peers.get(0)!, protocol, port);
   if (verdict !== 'allow')
     return {
       verdict: verdict === 'audit' ? 'AUDIT' : 'DROPPED',
       reason: isDefaultDeny(rules) ? 'POLICY_DENIED' : 'POLICY_DENY',
       rules,
+      ...(denial === undefined ? {} : { denial }),
     };
   return { verdict: 'FORWARDED', reason: rules.length > 0 ? 'ALLOWED' : 'NOT_ENFORCED', rules };
 }

@@ -20,6 +20,7 @@ import {
   compileDirection,
   NOT_ENFORCED,
 } from './compile-direction.ts';
+import { clearest } from './denial.ts';
 import { type IdentityId, protects } from './identity.ts';
 import { IdentityIndex, type Member } from './identity-index.ts';
 import { PolicyOrder } from './policy-order.ts';
@@ -113,11 +114,12 @@ export class PolicyCompiler {
         rank: 0,
         policy: policyRef(policy),
         audit: policy.mode === 'audit',
+        denial: policy.denial,
         rule,
         subjects: this.#index.askSelector(rule.subject),
         peers: askPeers(this.#index, rule.peers, clusterName),
         portNames,
-        applied: portNames.length > 0 ? undefined : apply(rule, undefined),
+        applied: portNames.length > 0 ? undefined : apply(rule, policy.denial, undefined),
       };
     });
     this.#policies.set(key, { policy, rules });
@@ -205,13 +207,17 @@ export class PolicyCompiler {
     const builtIn = builtInDefaultDeny(this.#settings!, member.id);
     if (!member.subject || this.#settings!.enforcement === 'never' || (rules.length === 0 && !builtIn))
       return NOT_ENFORCED;
-    const source = rules.find(({ rule }) => rule.defaultDeny)?.policy ?? builtIn;
-    const defaultDeny = source === undefined ? undefined : `default deny of ${source}`;
+    const denying = rules.filter(({ rule }) => rule.defaultDeny);
+    const source = denying[0]?.policy ?? builtIn;
+    const defaultDeny =
+      source === undefined
+        ? undefined
+        : { name: `default deny of ${source}`, ...clearest(denying.map(({ denial }) => denial)) };
     const ports =
       direction === 'ingress' && rules.some((rule) => rule.portNames.length > 0)
         ? JSON.stringify(member.identity.ports)
         : '';
-    const key = `${direction} ${rules.map(({ uid }) => uid).join()} ${defaultDeny} ${ports}`;
+    const key = `${direction} ${rules.map(({ uid }) => uid).join()} ${defaultDeny?.name} ${ports}`;
     let compiled = memo.get(key);
     if (!compiled) {
       compiled = compileDirection(this.#index, direction, member, rules, defaultDeny, (table) => this.#intern(table));
@@ -249,7 +255,13 @@ function meetsNamedPorts({ rule, peers, portNames }: CompiledRule, changed: Read
 }
 
 function samePolicy(a: Policy, b: Policy | undefined): boolean {
-  return a === b || (b !== undefined && a.mode === b.mode && JSON.stringify(a.rules) === JSON.stringify(b.rules));
+  return (
+    a === b ||
+    (b !== undefined &&
+      a.mode === b.mode &&
+      a.denial === b.denial &&
+      JSON.stringify(a.rules) === JSON.stringify(b.rules))
+  );
 }
 
 function sameCompiled(a: CompiledIdentity, b: CompiledIdentity): boolean {
@@ -258,7 +270,7 @@ function sameCompiled(a: CompiledIdentity, b: CompiledIdentity): boolean {
 
 /** Equal tables are one object, so this compares by reference. */
 function sameDirection(a: CompiledDirection, b: CompiledDirection): boolean {
-  if (a.enforced !== b.enforced || a.peers.size !== b.peers.size) return false;
+  if (a.enforced !== b.enforced || a.audit !== b.audit || a.peers.size !== b.peers.size) return false;
   for (const [id, table] of a.peers) if (b.peers.get(id) !== table) return false;
   return true;
 }

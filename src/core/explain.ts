@@ -2,6 +2,7 @@
  * Why? The oracle's verdict on one connection, with the rule that decided, or why none did. It only asks the oracle, so
  * that it cannot disagree with it: whether a rule names a peer is the verdict of a world in which it is the only one.
  */
+import type { Denial } from './denial.ts';
 import { isSubject, protects, RESERVED, reservedName } from './identity.ts';
 import type { Direction, Policy, PolicyRule } from './policy-rule.ts';
 import { ruleText } from './rule-text.ts';
@@ -18,6 +19,8 @@ export interface ExplainedSide {
   readonly verdict: SideVerdict['verdict'];
   readonly reason: SideVerdict['reason'];
   readonly by: Reason;
+  /** How what is dropped feels to the program, where a policy that decided says so. */
+  readonly denial?: Denial;
 }
 
 export interface Explained {
@@ -52,6 +55,7 @@ function toSide(
     verdict: side.verdict,
     reason: side.reason,
     by: toReason(world, direction, subject, connection, side, name),
+    ...(side.denial !== undefined && { denial: side.denial }),
   };
 }
 

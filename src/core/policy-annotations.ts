@@ -1,12 +1,16 @@
 /** Postern's own words in a policy document: annotations under `postern.dev/`. All others are somebody else's. */
+import { DENIALS, type Denial } from './denial.ts';
 import { type Report, refuse, refuseUnsupported } from './policy-fields.ts';
 
 export const MODE_ANNOTATION = 'postern.dev/mode';
+export const DENY_ANNOTATION = 'postern.dev/deny';
 export const OWNER_ANNOTATION = 'postern.dev/owner';
 export const EXPIRES_ANNOTATION = 'postern.dev/expires';
 
 export interface PolicyAnnotations {
   readonly mode?: string;
+  /** How what it denies feels. */
+  readonly deny?: Denial;
   /** Whom to ask about it. */
   readonly owner?: string;
   /** RFC 3339: when it goes out of force by itself. */
@@ -16,11 +20,12 @@ export interface PolicyAnnotations {
 /** Of a document that was accepted. */
 export function annotationsOf(document: Readonly<Record<string, unknown>>): PolicyAnnotations {
   const { annotations } = (document.metadata ?? {}) as { annotations?: Readonly<Record<string, string>> };
-  const [mode, owner, expires] = [MODE_ANNOTATION, OWNER_ANNOTATION, EXPIRES_ANNOTATION].map(
+  const [mode, deny, owner, expires] = [MODE_ANNOTATION, DENY_ANNOTATION, OWNER_ANNOTATION, EXPIRES_ANNOTATION].map(
     (key) => annotations?.[key],
   );
   return {
     ...(mode !== undefined && { mode }),
+    ...(deny !== undefined && { deny: deny as Denial }),
     ...(owner !== undefined && { owner }),
     ...(expires !== undefined && { expires }),
   };
@@ -34,6 +39,9 @@ export function checkAnnotation(report: Report, path: string, key: string, text:
   if (key === MODE_ANNOTATION) {
     if (!MODES.includes(text as string))
       refuse(report, path, `unknown mode in annotation ${MODE_ANNOTATION}`, text, MODES);
+  } else if (key === DENY_ANNOTATION) {
+    if (!(DENIALS as readonly unknown[]).includes(text))
+      refuse(report, path, `unknown word in annotation ${DENY_ANNOTATION}`, text, [...DENIALS]);
   } else if (key === OWNER_ANNOTATION) {
     if (typeof text !== 'string' || text.trim() === '' || text.length > 256)
       refuse(report, path, 'must be a name or an address, at most 256 characters', text);

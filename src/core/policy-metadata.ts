@@ -1,3 +1,4 @@
+import type { Denial } from './denial.ts';
 import { isDnsLabel, isDnsSubdomain } from './label.ts';
 import { annotationsOf, checkAnnotation } from './policy-annotations.ts';
 import {
@@ -38,7 +39,7 @@ export function parseMetadata(
   report: Report,
   value: unknown,
   scope: 'namespaced' | 'cluster',
-): { name: string; namespace?: string; mode?: 'audit' } | undefined {
+): { name: string; namespace?: string; mode?: 'audit'; denial?: Denial } | undefined {
   const path = '/metadata';
   if (value === undefined) return refuse(report, path, 'metadata is required');
   const fields = readFields(report, path, value, METADATA);
@@ -47,9 +48,14 @@ export function parseMetadata(
   checkAnnotations(report, at(path, 'annotations'), fields.annotations);
   const name = parseName(report, at(path, 'name'), fields.name);
   const namespace = parseNamespace(report, at(path, 'namespace'), fields.namespace, scope);
-  const isAudit = annotationsOf({ metadata: value }).mode === 'audit';
+  const { mode, deny } = annotationsOf({ metadata: value });
   if (name === undefined) return undefined;
-  return { name, ...(namespace === undefined ? {} : { namespace }), ...(isAudit ? { mode: 'audit' } : {}) };
+  return {
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(mode === 'audit' ? { mode } : {}),
+    ...(deny === undefined ? {} : { denial: deny }),
+  };
 }
 
 function parseName(report: Report, path: string, value: unknown): string | undefined {

@@ -8,6 +8,7 @@
  * 4. `defaultDeny`: the rule puts its subject into default deny in its direction, whether or not it matches anything.
  * 5. Rules are ordered by kind, namespace, name, spec, section, index: this order decides which is named first, never the verdict.
  */
+import type { Denial } from './denial.ts';
 import type { PortSet } from './protocol.ts';
 import type { Selector } from './selector.ts';
 
@@ -61,6 +62,8 @@ export interface Policy {
   readonly kind: PolicyKind;
   /** Annotation `postern.dev/mode`; absent = enforce. What it would deny is recorded, and it opens and closes nothing. */
   readonly mode?: 'audit';
+  /** Annotation `postern.dev/deny`; absent = as the host has it. */
+  readonly denial?: Denial;
   /** Absent for `ccnp` and `ccg`. */
   readonly namespace?: string;
   readonly name: string;

@@ -1,3 +1,4 @@
+import { clearest, type Denial } from './denial.ts';
 import { portOf } from './protocol.ts';
 
 /**
@@ -8,7 +9,8 @@ import { portOf } from './protocol.ts';
  * 2. Else an allow rule that matches decides.
  * 3. Else the default: deny if some rule put the endpoint into default deny, else allow.
  * 4. `rules` names what decided, in policy order, at most 8. For rule 3 it is `default deny of <policy>`, or nothing.
- * 5. Canonical: entries are disjoint within a protocol and sorted by protocol and port, neighbours that answer alike
+ * 5. `denial`: how a deny feels, where what decided says so (denial.ts).
+ * 6. Canonical: entries are disjoint within a protocol and sorted by protocol and port, neighbours that answer alike
  *    are one entry, and none answers what the fallback answers. Equal behaviour and equal names ⇔ equal tables.
  */
 export interface PortEntry {
@@ -20,17 +22,20 @@ export interface PortEntry {
   /** `audit` = allow, and record that a policy in audit would have denied (audit-table.ts). */
   readonly verdict: 'allow' | 'deny' | 'audit';
   readonly rules: readonly string[];
+  readonly denial?: Denial;
 }
 
 export interface PortTable {
   readonly entries: readonly PortEntry[];
-  readonly fallback: { readonly verdict: 'allow' | 'deny' | 'audit'; readonly rules: readonly string[] };
+  readonly fallback: Pick<PortEntry, 'verdict' | 'rules' | 'denial'>;
 }
 
 /** One rule as it applies to one pair of endpoint and peer: names resolved. */
 export interface AppliedRule {
   readonly name: string;
   readonly deny: boolean;
+  /** How its denial feels. */
+  readonly denial?: Denial;
   /** Absent = all traffic. */
   readonly ports?: readonly PortRange[];
 }
@@ -43,8 +48,15 @@ export interface PortRange {
 
 export const MAX_RULES = 8;
 
-/** @param rules in policy order @param defaultDeny the name to report when nothing matches; undefined = allow */
-export function buildTable(rules: readonly AppliedRule[], defaultDeny: string | undefined): PortTable {
+/** What answers when nothing matches. */
+export interface DefaultDeny {
+  /** To report: `default deny of <policy>`. */
+  readonly name: string;
+  readonly denial?: Denial;
+}
+
+/** @param rules in policy order @param defaultDeny undefined = allow */
+export function buildTable(rules: readonly AppliedRule[], defaultDeny: DefaultDeny | undefined): PortTable {
   const fallback = decide(
     rules.filter((rule) => !rule.ports),
     defaultDeny,
@@ -60,7 +72,7 @@ function entriesOf(
   protocol: number,
   rules: readonly AppliedRule[],
   fallback: PortTable['fallback'],
-  defaultDeny: string | undefined,
+  defaultDeny: DefaultDeny | undefined,
 ): PortEntry[] {
   const entries: PortEntry[] = [];
   for (const [from, to] of segments(protocol, rules)) {
@@ -90,11 +102,13 @@ function covers(range: PortRange, protocol: number, port: number): boolean {
   return range.protocol === protocol && range.from <= port && port <= range.to;
 }
 
-function decide(matching: readonly AppliedRule[], defaultDeny: string | undefined): PortTable['fallback'] {
+function decide(matching: readonly AppliedRule[], defaultDeny: DefaultDeny | undefined): PortTable['fallback'] {
   const denying = matching.filter((rule) => rule.deny);
-  if (denying.length > 0) return { verdict: 'deny', rules: names(denying) };
+  if (denying.length > 0)
+    return { verdict: 'deny', rules: names(denying), ...clearest(denying.map(({ denial }) => denial)) };
   if (matching.length > 0) return { verdict: 'allow', rules: names(matching) };
-  return defaultDeny === undefined ? { verdict: 'allow', rules: [] } : { verdict: 'deny', rules: [defaultDeny] };
+  if (defaultDeny === undefined) return { verdict: 'allow', rules: [] };
+  return { verdict: 'deny', rules: [defaultDeny.name], ...clearest([defaultDeny.denial]) };
 }
 
 function names(rules: readonly AppliedRule[]): readonly string[] {
@@ -103,7 +117,10 @@ function names(rules: readonly AppliedRule[]): readonly string[] {
 
 function same(a: PortTable['fallback'], b: PortTable['fallback']): boolean {
   return (
-    a.verdict === b.verdict && a.rules.length === b.rules.length && a.rules.every((name, i) => name === b.rules[i])
+    a.verdict === b.verdict &&
+    a.denial === b.denial &&
+    a.rules.length === b.rules.length &&
+    a.rules.every((name, i) => name === b.rules[i])
   );
 }
 

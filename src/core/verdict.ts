@@ -24,9 +24,11 @@
  * 12. Policies in audit: rules 5 to 8 are asked twice, of those in force, then of all. What those in force drop is dropped;
  *     else what all would drop is AUDIT, forwarded, with the rules that would have dropped it.
  *     An endpoint in audit has none in force, one that is observed is not judged on its side.
- * 13. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
+ * 13. `denial`: how what is dropped feels to the program, where a policy that decided says so; see denial.ts.
+ * 14. Order never matters to a verdict. `rules` names the deciding rules in policy order, at most 8.
  */
 import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from './cidr.ts';
+import { clearest, type Denial } from './denial.ts';
 import { type Identity, type IdentityId, isOutside, isSubject, protects, RESERVED } from './identity.ts';
 import { portsNamed } from './named-port.ts';
 import { clusterRequirement, entitySelectors } from './peer.ts';
@@ -54,6 +56,8 @@ export interface SideVerdict {
   readonly verdict: VerdictWord;
   readonly reason: 'POLICY_DENY' | 'POLICY_DENIED' | 'ALLOWED' | 'NOT_ENFORCED';
   readonly rules: readonly string[];
+  /** Of what is dropped; absent = as the host has it. */
+  readonly denial?: Denial;
 }
 
 export interface Verdict {
@@ -114,36 +118,44 @@ function side(
         );
   if (inForce.verdict === 'DROPPED') return inForce;
   const whole = judge(world, applying, subject, peer, receiver, connection);
-  if (whole.verdict === 'DROPPED') return { ...whole, verdict: 'AUDIT' };
+  if (whole.verdict === 'DROPPED') return { verdict: 'AUDIT', reason: whole.reason, rules: whole.rules };
   return inForce.reason === 'NOT_ENFORCED' ? whole : inForce;
 }
 
 function judge(
   world: World,
-  applying: readonly { readonly policy: Policy; readonly rule: PolicyRule }[],
+  applying: readonly Applying[],
   subject: End,
   peer: End,
   receiver: End,
   connection: Connection,
 ): SideVerdict {
-  const matching = applying
-    .map(({ rule }) => rule)
-    .filter((rule) => matchesPeer(world, rule, peer) && matchesPort(rule, receiver.identity, connection));
-  const denying = matching.filter((rule) => rule.deny);
-  if (denying.length > 0) return { verdict: 'DROPPED', reason: 'POLICY_DENY', rules: named(denying) };
+  const matching = applying.filter(
+    ({ rule }) => matchesPeer(world, rule, peer) && matchesPort(rule, receiver.identity, connection),
+  );
+  const denying = matching.filter(({ rule }) => rule.deny);
+  if (denying.length > 0)
+    return { verdict: 'DROPPED', reason: 'POLICY_DENY', rules: named(denying), ...feeling(denying) };
   if (matching.length > 0) return { verdict: 'FORWARDED', reason: 'ALLOWED', rules: named(matching) };
-  const first = applying.find(({ rule }) => rule.defaultDeny);
-  const source = first ? policyRef(first.policy) : builtInDefaultDeny(world, subject.id);
+  const closing = applying.filter(({ rule }) => rule.defaultDeny);
+  const source = closing[0] ? policyRef(closing[0].policy) : builtInDefaultDeny(world, subject.id);
   if (source === undefined) return NOT_ENFORCED;
-  return { verdict: 'DROPPED', reason: 'POLICY_DENIED', rules: [`default deny of ${source}`] };
+  const rules = [`default deny of ${source}`];
+  return { verdict: 'DROPPED', reason: 'POLICY_DENIED', rules, ...feeling(closing) };
 }
 
 function isProtected(world: World, id: IdentityId): boolean {
   return isSubject(id) && world.identities.some((identity) => identity.id === id);
 }
 
-function named(rules: readonly PolicyRule[]): readonly string[] {
-  return rules.slice(0, MAX_RULES).map((rule) => rule.name);
+type Applying = { readonly policy: Policy; readonly rule: PolicyRule };
+
+function named(rules: readonly Applying[]): readonly string[] {
+  return rules.slice(0, MAX_RULES).map(({ rule }) => rule.name);
+}
+
+function feeling(deciding: readonly Applying[]): { readonly denial?: Denial } {
+  return clearest(deciding.map(({ policy }) => policy.denial));
 }
 
 function matchesPeer(world: World, rule: PolicyRule, peer: End): boolean {

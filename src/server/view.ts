@@ -221,7 +221,7 @@ function policyStatus(stored: StoredPolicy, state: State, { reports, hits }: Obs
 }
 
 /** The mode has a field of its own. */
-function shownAnnotations({ document }: StoredPolicy): Pick<PolicyStatus, 'owner' | 'expires'> {
+function shownAnnotations({ document }: StoredPolicy): Pick<PolicyStatus, 'deny' | 'owner' | 'expires'> {
   const { mode: _mode, ...shown } = annotationsOf(document);
   return shown;
 }

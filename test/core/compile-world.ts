@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { formatAddress, type Prefix, parsePrefix } from '../../src/core/cidr.ts';
 import { cidrPrefixes } from '../../src/core/cidr-prefixes.ts';
+import { DENIALS } from '../../src/core/denial.ts';
 import { type Identity, localIdentity, RESERVED, toIdentityId, workloadIdentity } from '../../src/core/identity.ts';
 import { CLUSTER_KEY, canonicalLabels, workloadLabels } from '../../src/core/label.ts';
 import { type Policy, parsePolicy, UNDERSTOOD } from '../../src/core/policy.ts';
@@ -238,7 +239,10 @@ const networkSpec = fc
 
 const policy: fc.Arbitrary<Policy> = fc
   .tuple(
-    fc.constantFrom(undefined, undefined, undefined, 'audit' as const),
+    fc.record({
+      mode: fc.constantFrom(undefined, undefined, undefined, 'audit' as const),
+      denial: fc.constantFrom(undefined, undefined, ...DENIALS),
+    }),
     fc.constantFrom('cnp', 'cnp', 'ccnp', 'netpol', 'host', 'ccg'),
     fc.constantFrom(...NAMESPACES),
     fc.constantFrom('p', 'q', 'r'),
@@ -246,12 +250,13 @@ const policy: fc.Arbitrary<Policy> = fc
     networkSpec,
     fc.record({ nodeSelector, prefixes: list(prefix), trust: fc.constantFrom('low', 'high') }),
   )
-  .map(([mode, ...rest]): [typeof mode, object] => [mode, toDocument(...rest)])
-  .map(([mode, document]) => {
+  .map(([words, ...rest]): [typeof words, object] => [words, toDocument(...rest)])
+  .map(([{ mode, denial }, document]) => {
     const parsed = parsePolicy(JSON.parse(JSON.stringify(document)), UNDERSTOOD);
     if (!parsed.ok) throw new Error(JSON.stringify([document, parsed.errors]));
-    // A group of prefixes has no mode.
-    return mode === undefined || parsed.value.kind === 'ccg' ? parsed.value : { ...parsed.value, mode };
+    // A group of prefixes has no mode, and denies nothing.
+    if (parsed.value.kind === 'ccg') return parsed.value;
+    return { ...parsed.value, ...(mode !== undefined && { mode }), ...(denial !== undefined && { denial }) };
   });
 
 // biome-ignore lint/suspicious/noExplicitAny: arbitrary parts of a document

@@ -456,9 +456,9 @@ const NOT_SUPPORTED: readonly Row[] = [
   ],
   [egress({ toRequires: [{}] }), '/spec/egress/0/toRequires', 'toRequires is not supported: Cilium removed it in 1.19'],
   [
-    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/deny': 'refused' } }),
-    '/metadata/annotations/postern.dev~1deny',
-    'annotation postern.dev/deny is not supported yet',
+    cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations: { 'postern.dev/denial': 'refused' } }),
+    '/metadata/annotations/postern.dev~1denial',
+    'annotation postern.dev/denial is not supported yet',
   ],
   [
     cnp({ endpointSelector: {}, ingress: [{}] }, { generateName: 'a', name: 'b' }),

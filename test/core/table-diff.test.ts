@@ -12,15 +12,15 @@ const rule = (name: string, deny: boolean, protocol?: number, from = 0, to = 655
 });
 
 test('a port that is closed is one range; a rule of another name is none', () => {
-  const before = buildTable([rule('a', false, 6, 80, 90)], 'dd');
-  const after = buildTable([rule('b', false, 6, 80, 85)], 'dd');
+  const before = buildTable([rule('a', false, 6, 80, 90)], { name: 'dd' });
+  const after = buildTable([rule('b', false, 6, 80, 85)], { name: 'dd' });
   assert.equal(tableDiff(before, after), [
     { protocol: 6, from: 86, to: 90, before: 'allow', after: 'deny', rules: ['dd'], rulesBefore: ['a'] },
   ]);
 });
 
 test('default deny where nothing was enforced: everything but the ports that stay open', () => {
-  const after = buildTable([rule('a', false, 6, 80, 80)], 'dd');
+  const after = buildTable([rule('a', false, 6, 80, 80)], { name: 'dd' });
   assert.equal(tableDiff(ALLOW_ALL, after), [
     {
       from: 0,
@@ -49,7 +49,7 @@ test('it says exactly where lookups differ', () => {
       list.map(({ deny, protocol, from, size }, i) =>
         rule(`r${i}`, deny, protocol, from, Math.min(65535, from + size)),
       ),
-      dd ? 'dd' : undefined,
+      dd ? { name: 'dd' } : undefined,
     );
   fc.assert(
     fc.property(rules, rules, fc.boolean(), fc.boolean(), (a, b, ddA, ddB) => {

@@ -177,7 +177,7 @@ test('annotations of ours are checked by name; those that are not built yet are 
     [{ 'postern.dev/expires': '2020-01-01T00:00:00Z' }, 400, 'expires', /is over already/],
     [{ 'postern.dev/owner': ' ' }, 400, 'owner', /must be a name/],
     [{ 'postern.dev/mode': 'audti' }, 400, 'mode', /unknown mode/],
-    [{ 'postern.dev/deny': 'refused' }, 422, 'deny', /not supported yet/],
+    [{ 'postern.dev/deny': 'reject' }, 400, 'deny', /unknown word/],
     [{ 'postern.dev/expiry': '2030-01-01T00:00:00Z' }, 422, 'expiry', /not supported yet/],
   ];
   for (const [annotations, status, key, message] of rows) {

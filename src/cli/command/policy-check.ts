@@ -91,8 +91,9 @@ function mark(verdict: AccessAnswer['verdict'], colour: Colour): string {
   return colour(colours[verdict], verdict);
 }
 
-function reasonText({ by: { rule, rules = [], why, default: reason } }: AccessSide): string {
+function reasonText({ by: { rule, rules = [], why, default: reason }, denial }: AccessSide): string {
   if (rule === undefined) return reason ?? '';
   const more = rules.length > 1 ? ` (and ${rules.slice(1).join(', ')})` : '';
-  return `${rule}${more}${why === undefined ? '' : `: ${why}`}`;
+  const feels = denial === undefined ? '' : ` (feels like ${denial})`;
+  return `${rule}${more}${why === undefined ? '' : `: ${why}`}${feels}`;
 }
