@@ -13,7 +13,7 @@ import { PolicyApplier } from '../datapath/policy-applier.ts';
 import { revoke } from '../datapath/revoke.ts';
 import { RuleTable } from '../datapath/rule-table.ts';
 import { type DesiredState, EMPTY_STATE, workloadKey } from './desired-state.ts';
-import type { Labels } from './labels.ts';
+import { type Labels, scopeOf } from './labels.ts';
 import { ephemeralPorts } from './listening.ts';
 import { ListeningPorts } from './listening-ports.ts';
 import { loadMatchFacts, matchFacts } from './match-facts.ts';
@@ -28,6 +28,8 @@ import type { UserNames } from './user-names.ts';
 
 /** Old slots are swept and connections judged a second time after this: whoever read the old word is done by then. */
 const SETTLE_MS = 50;
+
+type Settings = Pick<AgentOptions, 'hostLabels' | 'enablePolicy' | 'pending' | 'cgroupMount' | 'cgroupRoot'>;
 
 /**
  * Desired state → kernel: compile, apply, label, revoke. All or nothing: when a revision does not compile or does not
@@ -47,6 +49,7 @@ export class Enforcement {
   readonly #users: UserNames;
   readonly #pending: PendingSetting;
   readonly #hostLabels: Readonly<Record<string, string>>;
+  readonly #scope: string;
   readonly #sockets = createSocketUnitFiles();
   readonly #listening: ListeningPorts;
   /** Text of the installed match program, to compare with. */
@@ -68,9 +71,10 @@ export class Enforcement {
     labels: Labels,
     netns: NetworkNamespaces,
     users: UserNames,
-    { hostLabels, enablePolicy, pending = 'allow' }: Pick<AgentOptions, 'hostLabels' | 'enablePolicy' | 'pending'>,
+    { hostLabels, enablePolicy, pending = 'allow', cgroupMount, cgroupRoot }: Settings,
   ) {
     this.#hostLabels = hostLabels;
+    this.#scope = scopeOf(cgroupMount, cgroupRoot);
     this.#pending = pending;
     this.#world = new PolicyWorld((identity) => this.#listening.of(identity), enablePolicy, hostLabels);
     this.#kernel = kernel;
@@ -136,7 +140,7 @@ export class Enforcement {
       const { workloads } = this.#applied;
       const here = this.#here(this.#applied);
       const containers = this.containers();
-      const facts = await runCalmly(matchFacts(here, this.#users, this.#sockets, containers));
+      const facts = await runCalmly(matchFacts(here, this.#users, this.#sockets, containers, this.#scope));
       const text = JSON.stringify(facts, (_, value) => (isList(value) ? [...value] : value));
       const isOld = workloads !== this.#applied.workloads || !isDeepStrictEqual(containers, this.containers());
       if (isOld || (this.#looked?.workloads === workloads && this.#looked.facts === text)) return;
@@ -183,7 +187,7 @@ export class Enforcement {
 
   #program(state: DesiredState): MatchProgram {
     const here = this.#here(state);
-    return compileMatch(here, loadMatchFacts(here, this.#users, this.#sockets, this.containers()));
+    return compileMatch(here, loadMatchFacts(here, this.#users, this.#sockets, this.containers(), this.#scope));
   }
 
   /** What the registrations for this host let their workloads open. */

@@ -21,6 +21,7 @@ export function* matchFacts(
   users: UserNames,
   sockets: SocketUnitFiles,
   containers: readonly Container[] | undefined = undefined,
+  cgroupRoot: string | undefined = undefined,
 ): Steps<MatchFacts> {
   const uids = new Map<string, number>();
   const paths = new Map<string, readonly string[]>();
@@ -43,6 +44,7 @@ export function* matchFacts(
   return {
     ...{ uids, paths, untrusted, socketServices: sockets.read() },
     ...(containers === undefined ? {} : { containers }),
+    ...(cgroupRoot === undefined ? {} : { cgroupRoot }),
   };
 }
 

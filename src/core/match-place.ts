@@ -53,9 +53,14 @@ export function parseUserUnit(text: string, isUser: (user: string) => boolean): 
   return unit.ok ? { ok: true, value: { user, unit: unit.value } } : unit;
 }
 
-/** The cgroups of a user's unit: at any depth below that user's manager, as its own slices say. */
-export function userUnitCgroup(uid: number | string, { unit }: UserUnit): Glob {
-  return toGlob(`user.slice/user-${uid}.slice/user@${uid}.service**/${unit.source}`);
+/**
+ * The cgroups of a user's unit: at any depth below that user's manager, as its own slices say.
+ *
+ * @param root cgroup of the system's manager, `/` unless the agent was given another one
+ */
+export function userUnitCgroup(uid: number | string, { unit }: UserUnit, root = '/'): Glob {
+  const top = [...root.split('/').filter(Boolean), 'user.slice'].join('/');
+  return toGlob(`${top}/user-${uid}.slice/user@${uid}.service**/${unit.source}`);
 }
 
 export function toContainerPattern({ name, image, labels = {} }: ContainerMatch): ContainerPattern {

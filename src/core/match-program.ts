@@ -89,6 +89,8 @@ export interface MatchFacts {
   readonly socketServices?: SocketServices;
   /** Running now; absent = no runtime answers. */
   readonly containers?: readonly Container[];
+  /** Of the system's manager, if it is not the root. */
+  readonly cgroupRoot?: string;
 }
 
 export function compileMatch(workloads: readonly RegisteredWorkload[], facts: MatchFacts): MatchProgram {
@@ -237,12 +239,12 @@ function place(
 /** Undefined `places` = the clause does not say. */
 function placesOf(
   { userUnit, container }: Clause,
-  { uids, containers }: MatchFacts,
+  { uids, containers, cgroupRoot }: MatchFacts,
 ): { places?: readonly Glob[]; waiting?: string } {
   if (userUnit !== undefined) {
     const uid = toUid(userUnit.user, { uids });
     if (uid === undefined) return { waiting: `user "${userUnit.user}" does not exist on this host` };
-    return { places: [userUnitCgroup(uid, userUnit)] };
+    return { places: [userUnitCgroup(uid, userUnit, cgroupRoot)] };
   }
   if (container === undefined) return {};
   if (containers === undefined) return { waiting: 'no container runtime answers on this host' };

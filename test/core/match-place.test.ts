@@ -43,6 +43,16 @@ for (const [clause, cgroup, isIt] of rows)
     assert.is(decideProcess(compiled, { args: [], uid: 1000, cgroup }).clause?.workload, isIt ? 'n/a' : undefined);
   });
 
+test("a user's manager is looked for below the cgroup of the system's own, not at any depth", () => {
+  const below = (cgroupRoot: string, cgroup: string) => {
+    const compiled = program({ 'n/a': { systemdUserUnit: 'tomcat/x.service' } }, { ...facts, cgroupRoot });
+    return decideProcess(compiled, { args: [], uid: 1000, cgroup }).clause !== undefined;
+  };
+  assert.ok(below('/lxc/a', `/lxc/a${TOMCAT}/x.service`));
+  assert.not(below('/lxc/a', `${TOMCAT}/x.service`));
+  assert.not(below('', `/lxc/a${TOMCAT}/x.service`));
+});
+
 test('both stand apart from who could forge them, and say when they are decided', () => {
   assert.equal(claimOf([{ systemdUserUnit: 'alice/x.service' }]), { grade: 'firstPacket', spoofable: null });
   assert.equal(claimOf([{ systemdUserUnit: 'alice/x@*.service' }]), { grade: 'late', spoofable: null });

@@ -68,6 +68,8 @@ export async function startInstance({
   mode = 'standalone' as 'standalone' | 'split',
   /** Postern runs below its own cgroup root, as it does on a host. */
   inside = false,
+  /** Folder below its cgroup that is the agent's --cgroup-root. */
+  root = '',
   /** More of the environment. */
   env: more = {} as Readonly<Record<string, string>>,
 } = {}): Promise<Instance> {
@@ -83,14 +85,14 @@ export async function startInstance({
   const stateDir = join(folder, 'state');
   const port = await freePort();
   const logPath = join(folder, 'log');
-  mkdirSync(cgroupDir);
+  mkdirSync(join(cgroupDir, root), { recursive: true });
   const env = {
     ...process.env,
     POSTERN_LISTEN: `127.0.0.1:${port}`,
     POSTERN_STATE_DIR: stateDir,
     POSTERN_RUN_DIR: runDir,
     POSTERN_PIN_DIR: pinDir,
-    POSTERN_CGROUP_ROOT: cgroupDir,
+    POSTERN_CGROUP_ROOT: join(cgroupDir, root),
     POSTERN_HOST_NAME: 'host-a',
     POSTERN_WORKLOADS_DIR: join(folder, 'workloads.d'),
     POSTERN_HOST_LABELS: 'site=fra,tier=db',
