@@ -21,6 +21,7 @@ import { DerivedValues } from './derived-values.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
 import { DriftWatch } from './drift-watch.ts';
 import { Enforcement } from './enforcement.ts';
+import { Findings } from './findings.ts';
 import { toFlow } from './flow.ts';
 import { FlowLog } from './flow-log.ts';
 import type { FlowNames } from './flow-names.ts';
@@ -200,7 +201,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     containerOf: (cgroup) => containers.of(cgroup),
     degraded: () => [...problems.values()],
   });
-  const reporter = new Reporter(client, options.hostName, reports, log);
+  const { hostName: host, cgroupMount } = options;
+  const findings = new Findings({
+    input: () => ({ host, cgroupMount, labelled: labels.labelled(), noGuard: guard.problem }),
+    onChange: () => reporter.soon(),
+    log,
+  });
+  const reporter = new Reporter(client, options.hostName, reports, findings, log);
   const late = new LateClauses(labels, () => enforcement.revokeSoon());
 
   let byIdentity = workloadsByIdentity(enforcement.applied);
@@ -306,6 +313,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const api = await startLocalApi(join(options.runDir, 'agent.sock'), {
     reports,
     enforcement,
+    findings,
     flows: flowLog,
     runs,
     gateways: options.gateways,
@@ -337,6 +345,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     onConnection: connectionLog(log, options.server, (connected) => {
       reporter.soon();
       if (connected) files.sendAgain();
+      if (connected) findings.tellAgain();
     }),
   });
 
@@ -381,6 +390,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       clearInterval(look);
       clearTimeout(release);
       surroundings.stop();
+      findings.stop();
       stopWatch();
       containers.stop();
       packages.stop();

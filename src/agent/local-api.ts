@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { AdoptRequest, RunRequest } from '../api/run.ts';
 import { DEFAULT_GATEWAYS, type Gateways } from '../core/gateways.ts';
 import type { Enforcement } from './enforcement.ts';
+import type { Findings } from './findings.ts';
 import type { FlowLog } from './flow-log.ts';
 import type { HostReports } from './host-report.ts';
 import { callerOf, isTrusted } from './local-access.ts';
@@ -18,6 +19,7 @@ export interface LocalApi {
 export interface LocalApiSources {
   readonly reports: HostReports;
   readonly enforcement: Enforcement;
+  readonly findings: Findings;
   readonly flows: FlowLog;
   readonly gateways: Gateways;
   readonly runs: RunSources;
@@ -26,7 +28,8 @@ export interface LocalApiSources {
 /**
  * The agent's own REST on a unix socket: what this host does, also when the control plane is away. Everybody may open it;
  * who it is, asked of the kernel, decides: reads are root's, POST /v1/run also that of the users whom the workload names.
- * GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/runs /v1/gateways /v1/flows[?last=N&follow=true]
+ * GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/runs /v1/gateways
+ * /v1/findings[?fresh=true] /v1/flows[?last=N&follow=true]
  * POST /v1/run /v1/adopt
  */
 export function startLocalApi(path: string, sources: LocalApiSources): Promise<LocalApi> {
@@ -56,6 +59,7 @@ const PATHS = [
   '/v1/maps',
   '/v1/gateways',
   '/v1/runs',
+  '/v1/findings',
   '/v1/flows',
   '/healthz',
 ];
@@ -82,7 +86,7 @@ async function answerRead(
   request: IncomingMessage,
   response: ServerResponse,
   url: URL,
-  { reports, enforcement, flows, runs, gateways }: LocalApiSources,
+  { reports, enforcement, findings, flows, runs, gateways }: LocalApiSources,
 ): Promise<void> {
   const state = enforcement.applied;
   switch (url.pathname) {
@@ -116,6 +120,10 @@ async function answerRead(
       return sendJson(response, { items: toGatewayList(gateways) });
     case '/v1/runs':
       return sendJson(response, { items: listRuns(runs) });
+    case '/v1/findings': {
+      const isFresh = url.searchParams.get('fresh') === 'true';
+      return sendJson(response, isFresh ? await findings.fresh() : findings.found);
+    }
     case '/v1/flows':
       return sendFlows(request, response, url, flows);
     default:

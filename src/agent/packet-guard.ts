@@ -24,7 +24,7 @@ export class PacketGuard {
   readonly #looked = new Map<number, number>();
   readonly #guarded = new Set<number>();
   readonly #log: (line: string) => void;
-  #isTold = false;
+  #problem: string | undefined;
 
   constructor(
     kernel: Kernel,
@@ -38,6 +38,11 @@ export class PacketGuard {
     this.#netns = netns;
     this.#cgroupMount = cgroupMount;
     this.#isEnforced = isEnforced;
+  }
+
+  /** Why frames are not judged where they should be; undefined = they are. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   /** A program began: it may hold what the one before did not. */
@@ -81,8 +86,9 @@ export class PacketGuard {
       attach();
     } catch (error) {
       if (GONE.has((error as { code?: string }).code ?? '')) return;
-      if (!this.#isTold) this.#log(`frames of packet sockets are not judged: ${(error as Error).message}`);
-      this.#isTold = true;
+      const { message } = error as Error;
+      if (this.#problem === undefined) this.#log(`frames of packet sockets are not judged: ${message}`);
+      this.#problem ??= message;
     }
   }
 }

@@ -1,3 +1,5 @@
+import type { Finding } from '../api/findings.ts';
+import type { Findings } from './findings.ts';
 import type { HostReports } from './host-report.ts';
 import { jsonSteps } from './json-steps.ts';
 import type { ServerClient } from './server-client.ts';
@@ -15,6 +17,7 @@ export class Reporter {
   readonly #client: ServerClient;
   readonly #path: string;
   readonly #reports: HostReports;
+  readonly #findings: Findings;
   readonly #log: (message: string) => void;
   #timer: NodeJS.Timeout | undefined;
   #due = Number.POSITIVE_INFINITY;
@@ -25,10 +28,17 @@ export class Reporter {
   /** When the next report may begin, performance.now(). */
   #rested = 0;
 
-  constructor(client: ServerClient, host: string, reports: HostReports, log: (message: string) => void) {
+  constructor(
+    client: ServerClient,
+    host: string,
+    reports: HostReports,
+    findings: Findings,
+    log: (message: string) => void,
+  ) {
     this.#client = client;
     this.#path = `/v1/agent/hosts/${encodeURIComponent(host)}/report`;
     this.#reports = reports;
+    this.#findings = findings;
     this.#log = log;
   }
 
@@ -55,7 +65,9 @@ export class Reporter {
     this.#sending = true;
     this.#again = false;
     try {
-      await this.#client.send('PUT', this.#path, 'application/json', await this.#look());
+      const untold = this.#findings.untold();
+      await this.#client.send('PUT', this.#path, 'application/json', await this.#look(untold?.findings));
+      untold?.onTold();
       this.#failed = false;
     } catch (error) {
       if (!this.#failed) this.#log(`report: ${(error as Error).message}`);
@@ -66,9 +78,10 @@ export class Reporter {
     if (this.#again) this.soon();
   }
 
-  async #look(): Promise<string> {
+  /** Findings are told when they are others than before: the control plane keeps them. */
+  async #look(findings: readonly Finding[] | undefined): Promise<string> {
     const start = performance.now();
-    const text = await runCalmly(jsonSteps(await this.#reports.report()));
+    const text = await runCalmly(jsonSteps({ ...(await this.#reports.report()), findings }));
     const end = performance.now();
     this.#rested = end + (end - start) * SHARE;
     return text;

@@ -4,6 +4,7 @@ import { object, oneOf } from './check.ts';
 import { Discovered } from './discover.ts';
 import { Drift } from './drift.ts';
 import { Endpoint } from './endpoint.ts';
+import { Finding, FindingCounts } from './findings.ts';
 import { WorkloadFile } from './host-workload.ts';
 
 export const MapFill = object({
@@ -61,6 +62,8 @@ export const HostReport = object({
   waiting: v.optional(v.array(object({ workload: v.string(), clause: v.number(), reason: v.string() }))),
   /** Workloads that run outside of where they are registered to. */
   drifts: v.optional(v.array(Drift)),
+  /** Absent = those of the report before: they are long, and seldom others. */
+  findings: v.optional(v.array(Finding)),
 });
 export type HostReport = v.InferOutput<typeof HostReport>;
 
@@ -72,6 +75,8 @@ export const HostStatus = object({
   policyAgeMs: v.number(),
   ...Observed,
   endpoints: v.number(),
+  /** Absent from an agent that has not looked. */
+  findings: v.optional(FindingCounts),
 });
 
 export const Host = object({ name: v.string(), mode: oneOf(['enforce']), status: HostStatus });

@@ -5,6 +5,7 @@ import { AGENT_COMMANDS, LOCAL_COMMANDS } from './command/agent.ts';
 import { APPLY } from './command/apply.ts';
 import { DELETE } from './command/delete.ts';
 import { DISCOVER } from './command/discover.ts';
+import { DOCTOR } from './command/doctor.ts';
 import { GET } from './command/get.ts';
 import { NOUN_COMMANDS } from './command/noun-commands.ts';
 import { OBSERVE } from './command/observe.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   STATUS,
   OBSERVE,
   DISCOVER,
+  DOCTOR,
   GET,
   APPLY,
   DELETE,

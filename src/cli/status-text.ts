@@ -39,6 +39,7 @@ export function statusText(overview: Overview, nowMs: number, colour: Out['colou
     ['workloads', workloadLine(overview)],
     ['not named', unnamedLine(overview)],
     ['15 min', flowLine15(overview)],
+    ...findingRows(overview),
     ...overview.hosts.flatMap((host) => hostRows(overview, host)),
     ...toDo.map((text, i) => [colour('yellow', `TO DO ${i + 1}`), text]),
   ];
@@ -116,6 +117,17 @@ function top(flows: readonly Flow[]): string {
   }
   const [first] = [...counts].sort((a, b) => b[1] - a[1]);
   return first ? ` (top ${first[0]})` : '';
+}
+
+/** How many rights of workloads are stronger than policy, where there are any. */
+function findingRows({ hosts }: Overview): string[][] {
+  const told = hosts.flatMap(({ name, status }) => {
+    const counts = Object.entries(status.findings ?? {}).filter(([, n]) => n > 0);
+    const text = counts.map(([severity, n]) => `${n} ${severity}`).join(', ');
+    return counts.length === 0 ? [] : [hosts.length === 1 ? text : `${name} ${text}`];
+  });
+  if (told.length === 0) return [];
+  return [['findings', `${told.join('; ')}: postern doctor${hosts.length === 1 ? '' : ' --host NAME'}`]];
 }
 
 /** Of one host all; of many only what is not as on the others: maps, and hooks that are missing. */

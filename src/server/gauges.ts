@@ -40,6 +40,14 @@ export function serverGauges({ store, reports, flows, streams }: ServerContext):
           .map(({ named, value }) => ({ labels: { workload, named: String(named) }, value }));
       }),
     ),
+    gauge('postern_findings', 'Findings of a host: rights of workloads that are stronger than policy.', () =>
+      [...reports.all.values()].flatMap(({ name: host, report: { findings = [] } }) =>
+        [...Map.groupBy(findings, ({ kind, severity }) => `${kind} ${severity}`).values()].map((alike) => ({
+          labels: { host, kind: alike[0]!.kind, severity: alike[0]!.severity },
+          value: alike.length,
+        })),
+      ),
+    ),
     gauge('process_resident_memory_bytes', 'Memory of the server, without its database.', () =>
       process.memoryUsage.rss(),
     ),

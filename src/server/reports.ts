@@ -4,6 +4,7 @@
  */
 import type { Drift } from '../api/drift.ts';
 import type { Endpoint } from '../api/endpoint.ts';
+import { countFindings } from '../api/findings.ts';
 import type { Host, HostReport } from '../api/host.ts';
 import type { NamedPort } from '../core/named-port.ts';
 import { type Database, sql } from './database.ts';
@@ -70,8 +71,10 @@ export class Reports {
   }
 
   /** Told at once; the database follows, so a report is never older than what a reader sees. */
-  async put(name: string, report: HostReport): Promise<void> {
+  async put(name: string, said: HostReport): Promise<void> {
     const before = this.#seen.get(name);
+    const findings = said.findings ?? before?.report.findings;
+    const report = findings === undefined ? said : { ...said, findings };
     const now = { name, report, seenAt: new Date().toISOString() };
     this.#seen.set(name, now);
     this.#index = undefined;
@@ -118,7 +121,15 @@ function indexEndpoints(reports: Iterable<SeenReport>): EndpointIndex {
 }
 
 export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs: number): Host {
-  const { state: said, endpoints, discover: _discover, drifts: _drifts, waiting: _waiting, ...observed } = report;
+  const {
+    state: said,
+    endpoints,
+    discover: _discover,
+    drifts: _drifts,
+    waiting: _waiting,
+    findings,
+    ...observed
+  } = report;
   const isBehind = observed.appliedRevision < state.revision;
   return {
     name,
@@ -129,6 +140,7 @@ export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs
       policyAgeMs: isBehind ? Math.max(0, nowMs - Date.parse(seenAt)) : 0,
       ...observed,
       endpoints: endpoints.length,
+      ...(findings !== undefined && { findings: countFindings(findings) }),
     },
   };
 }

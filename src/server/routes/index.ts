@@ -6,6 +6,7 @@ import { agentOperations } from './agent.ts';
 import { applyOperations } from './apply.ts';
 import { auditOperations } from './audit.ts';
 import { docsOperations } from './docs.ts';
+import { findingOperations } from './findings.ts';
 import { flowOperations } from './flow.ts';
 import { healthOperations } from './health.ts';
 import { discoverOperations, endpointOperations, hostOperations } from './host.ts';
@@ -33,6 +34,7 @@ export function allOperations(context: ServerContext, metrics: Metrics, version:
     ...identityOperations(context),
     ...discoverOperations(context),
     ...hostOperations(context),
+    ...findingOperations(context),
     ...auditOperations(context),
     ...agentOperations(context),
     ...healthOperations(context, metrics),

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { changeableBy, type PathPart, type Who } from './findings-path.ts';
+
+/** Names of users and groups as this host's files have them, without asking a directory server: that would take time. */
+export interface Accounts {
+  userName(uid: number): string;
+  groupName(gid: number): string;
+  /** Whether somebody besides root is in the group, or that is not known. */
+  hasMembers(gid: number): boolean;
+}
+
+export interface Writer {
+  /** `everybody`, `user deploy`, `group ops` */
+  readonly by: string;
+  readonly path: string;
+}
+
+/** Who besides root and `own` could put something else at the end of the way, the widest circle first. */
+export function writersOf(parts: readonly PathPart[], own: number, accounts: Accounts): Writer[] {
+  const nobody = { uid: -1, groups: new Set<number>() };
+  const everybody = writer('everybody', nobody, parts);
+  if (everybody.length > 0) return everybody;
+  const groups = [...new Set(parts.map(({ gid }) => gid))].filter((gid) => gid !== 0 && accounts.hasMembers(gid));
+  const owners = [...new Set(parts.map(({ uid }) => uid))].filter((uid) => uid !== 0 && uid !== own);
+  return [
+    ...groups.flatMap((gid) => writer(`group ${accounts.groupName(gid)}`, { uid: -1, groups: new Set([gid]) }, parts)),
+    ...owners.flatMap((uid) => writer(`user ${accounts.userName(uid)}`, { uid, groups: new Set() }, parts)),
+  ];
+}
+
+function writer(by: string, who: Who, parts: readonly PathPart[]): Writer[] {
+  const path = changeableBy(who, parts);
+  return path === undefined ? [] : [{ by, path }];
+}
+
+export function readAccounts(folder = '/etc'): Accounts {
+  const users = linesOf(`${folder}/passwd`);
+  const groups = new Map(linesOf(`${folder}/group`).map((fields) => [Number(fields[2]), fields]));
+  const primary = new Set(users.filter(([name]) => name !== 'root').map((fields) => Number(fields[3])));
+  const names = new Map(users.map(([name = '', , uid]) => [Number(uid), name]));
+  return {
+    userName: (uid) => names.get(uid) ?? String(uid),
+    groupName: (gid) => groups.get(gid)?.[0] ?? String(gid),
+    hasMembers: (gid) => {
+      const members = groups.get(gid)?.[3];
+      return (
+        members === undefined || primary.has(gid) || members.split(',').some((name) => name !== '' && name !== 'root')
+      );
+    },
+  };
+}
+
+function linesOf(path: string): string[][] {
+  try {
+    const lines = readFileSync(path, 'utf8').split('\n');
+    return lines.filter((line) => /^[^#:]+:/.test(line)).map((line) => line.split(':'));
+  } catch {
+    return [];
+  }
+}
