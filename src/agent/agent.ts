@@ -11,13 +11,9 @@ import { readEvents } from '../datapath/events.ts';
 import { Kernel } from '../datapath/kernel.ts';
 import { createBootClock } from './boot-clock.ts';
 import { CgroupTree } from './cgroup-tree.ts';
-import { CloudTags } from './cloud-tags.ts';
 import { connectionLog } from './connection-log.ts';
 import { Containers } from './containers.ts';
-import { derivedAtExec } from './derived-at-exec.ts';
-import { DerivedIdentities } from './derived-identity.ts';
-import { DerivedLabels } from './derived-labels.ts';
-import { DerivedValues } from './derived-values.ts';
+import { startDerived } from './derived.ts';
 import { type DesiredState, EMPTY_STATE, fromSnapshot, toSnapshot } from './desired-state.ts';
 import { DriftWatch } from './drift-watch.ts';
 import { Enforcement } from './enforcement.ts';
@@ -95,34 +91,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log,
   });
 
-  const cloud = new CloudTags(options.cloudTags, options.stateDir, () => {
-    apply(wanted);
-    reporter.soon();
-  });
-  const derived = new DerivedLabels({
-    hostLabels: options.hostLabels,
-    tags: () => cloud.tags,
-    containerOf: (cgroup) => containers.of(cgroup),
-    packageOf: (path) => packages.of(path),
-  });
-  const values = new DerivedValues({
-    stateDir: options.stateDir,
-    derivedOf: (member, labelsFrom) => derivedAtExec(member, labelsFrom, { users, processes, packages, derived }),
-    containerCgroup: (cgroup) => containers.of(cgroup)?.cgroup,
+  const derived = startDerived(options, {
+    ...{ users, labels, later: () => ({ containers, packages, processes }) },
     onChange: () => apply(wanted),
-    onStale: () => {
-      labels.relabel();
-      enforcement.revokeSoon();
-    },
-    log,
+    onRelabel: () => enforcement.revokeSoon(),
   });
-  labels.derivedOf = ({ pid, startTicks }) => values.of(pid, startTicks);
-  const identities = new DerivedIdentities({
-    ofHost: () => derived.ofHost(),
-    setsOf: (workload) => values.setsOf(workload),
-    version: () => values.version,
-  });
-  const forThisHost = (state: DesiredState): DesiredState => identities.into(files.mergedInto(state));
+  const forThisHost = (state: DesiredState): DesiredState => derived.into(files.mergedInto(state));
 
   // what was wanted last, before anything new is heard
   const held = loadState(options, log);
@@ -196,8 +170,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     files: () => files.report(wanted),
     ...{ talkers, recent, surroundings },
     drift,
-    derived,
-    values,
+    ...{ derived: derived.labels, values: derived.values },
     containerOf: (cgroup) => containers.of(cgroup),
     degraded: () => [...problems.values()],
   });
@@ -222,7 +195,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       return candidates.length > 1 ? (labels.workloadOf(pid) ?? candidates[0]) : candidates[0];
     },
     process: (pid) => processes.get(pid),
-    derived: (pid) => derived.of({ ...processes.get(pid), cgroup: processes.cgroupOf(pid) }),
+    derived: (pid) => derived.labels.of({ ...processes.get(pid), cgroup: processes.cgroupOf(pid) }),
     rules: (rule) => enforcement.rules.names(rule),
     revision: ({ gen, source_id, destination_id }, atUs) =>
       enforcement.revisions.of(gen, [source_id, destination_id], atUs),
@@ -394,14 +367,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       stopWatch();
       containers.stop();
       packages.stop();
-      cloud.stop();
       await drift.stop();
       reporter.stop();
       queue.stop();
       enforcement.stop();
       await saver.flush();
       await files.flush();
-      await values.flush();
+      await derived.stop();
       ring.close();
       await api.close();
       kernel.close();
