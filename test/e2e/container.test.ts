@@ -87,4 +87,30 @@ const body = async (): Promise<void> => {
 if ('path' in tree) test(name, body);
 else skip(test, name, tree.missing);
 
+const inIdentity = 'the name and a label of a container are a part of who it is, where labelsFrom says so';
+const withLabels = async (): Promise<void> => {
+  await postern.workload('box/any', {
+    labels: { app: 'any' },
+    match: { container: { name: '*' } },
+    priority: 1,
+    labelsFrom: ['container:name', 'container:tier'],
+  });
+  const rootfs = podman.rootfs('any', join(folder, 'knock'));
+  await podman.run('db-2', { cgroup: `${postern.cgroupPath}/containers`, rootfs, label: 'tier=db' });
+  const identityOf = async (label: string) =>
+    (await postern.agent('/v1/endpoints')).body.items.find(({ labels }: { labels: string[] }) =>
+      labels.includes(label),
+    );
+  for (const container of ['db-1', 'db-2'])
+    await until(
+      `${container} has its identity`,
+      async () => (await identityOf(`container:name=${container}`)) !== undefined,
+    );
+  const [one, two] = [await identityOf('container:name=db-1'), await identityOf('container:name=db-2')];
+  assert.is.not(one.identity, two.identity);
+  assert.ok([one, two].every(({ labels, state }) => labels.includes('container:tier=db') && state === 'ok'));
+};
+if ('path' in tree) test(inIdentity, withLabels);
+else skip(test, inIdentity, tree.missing);
+
 test.run();
