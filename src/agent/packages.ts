@@ -10,9 +10,9 @@ const AT_ONCE = 64;
 const KEPT = 10_000;
 const ASK_MS = 10_000;
 
-/** A database of installed packages: what asks it, and the file that changes when something is installed. */
+/** A database of installed packages: what asks it, and the files of which one changes when something is installed. */
 interface Database {
-  readonly changed: string;
+  readonly changed: readonly string[];
   owners(paths: readonly string[]): Promise<ReadonlyMap<string, string>>;
 }
 
@@ -73,19 +73,23 @@ export class Packages {
   }
 }
 
+/** Of its SQLite, ndb and Berkeley formats. The folder does not change, and SQLite's `-shm` does whenever it is asked. */
+const RPM_FILES = ['rpmdb.sqlite', 'rpmdb.sqlite-wal', 'Packages.db', 'Packages'];
+
 function findDatabase(): Database | undefined {
   if (existsSync('/var/lib/dpkg/status') && existsSync('/usr/bin/dpkg-query'))
-    return { changed: '/var/lib/dpkg/status', owners: debianOwners };
-  const changed = ['/var/lib/rpm', '/usr/lib/sysimage/rpm'].find((path) => existsSync(path));
-  return changed !== undefined && existsSync('/usr/bin/rpm') ? { changed, owners: rpmOwners } : undefined;
+    return { changed: ['/var/lib/dpkg/status'], owners: debianOwners };
+  const folder = ['/var/lib/rpm', '/usr/lib/sysimage/rpm'].find((path) => existsSync(path));
+  if (folder === undefined || !existsSync('/usr/bin/rpm')) return undefined;
+  return { changed: RPM_FILES.map((name) => `${folder}/${name}`), owners: rpmOwners };
 }
 
 /** `libc6:amd64, x: /path`; exits 1 when one of several is nobody's. A package may have the file's name without /usr. */
 async function debianOwners(paths: readonly string[]): Promise<Map<string, string>> {
   const asked = new Map(paths.flatMap((path) => spellings(path).map((spelling) => [spelling, path] as const)));
-  const text = await answer('/usr/bin/dpkg-query', ['--search', '--', ...asked.keys()].map(escapePattern));
+  const { stdout } = await answer('/usr/bin/dpkg-query', ['--search', '--', ...asked.keys()].map(escapePattern));
   const owners = new Map<string, string>();
-  for (const line of text.split('\n')) {
+  for (const line of stdout.split('\n')) {
     const [, names, file] = /^([^ :]+(?::\w+)?(?:, [^ :]+(?::\w+)?)*): (\/.*)$/.exec(line) ?? [];
     const path = file === undefined ? undefined : asked.get(file);
     if (path !== undefined) owners.set(path, names!.split(', ')[0]!.split(':')[0]!);
@@ -93,24 +97,32 @@ async function debianOwners(paths: readonly string[]): Promise<Map<string, strin
   return owners;
 }
 
+/**
+ * A line for each package of each path, without the path: a file of two packages has two lines, one that is gone has none (but says
+ * so). Then each is asked for alone.
+ */
 async function rpmOwners(paths: readonly string[]): Promise<Map<string, string>> {
-  const text = await answer('/usr/bin/rpm', ['-q', '--qf', '%{NAME}\n', '-f', ...paths]);
-  const lines = text.split('\n');
-  return new Map(
-    paths.flatMap((path, i) => {
-      const name = lines[i] ?? '';
-      return name === '' || name.includes(' ') ? [] : [[path, name] as const];
-    }),
-  );
+  const { stdout, stderr } = await answer('/usr/bin/rpm', ['-q', '--qf', '%{NAME}\\n', '-f', '--', ...paths]);
+  const lines = stdout.split('\n').slice(0, -1);
+  const owners = new Map<string, string>();
+  if (lines.length === paths.length && stderr === '') {
+    for (const [i, line] of lines.entries()) if (!line.includes(' ')) owners.set(paths[i]!, line);
+  } else if (paths.length > 1) {
+    for (const path of paths) for (const [own, name] of await rpmOwners([path])) owners.set(own, name);
+  } else if (lines.length > 0 && !lines[0]!.includes(' ')) {
+    owners.set(paths[0]!, lines[0]!);
+  }
+  return owners;
 }
 
 /** Some answers are there although the program says that not all are. */
-async function answer(program: string, args: readonly string[]): Promise<string> {
+async function answer(program: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   const options = { timeout: ASK_MS, maxBuffer: 4 * 1024 * 1024, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } };
   try {
-    return (await run(program, [...args], options)).stdout;
+    return await run(program, [...args], options);
   } catch (error) {
-    return (error as { stdout?: string }).stdout ?? '';
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    return { stdout, stderr };
   }
 }
 
@@ -123,7 +135,7 @@ function escapePattern(path: string): string {
   return path.replace(/[\\*?[]/g, '\\$&');
 }
 
-function versionOf(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs}`;
+function versionOf(paths: readonly string[]): string {
+  const stats = paths.map((path) => statSync(path, { throwIfNoEntry: false }));
+  return stats.map((stat) => (stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs}`)).join();
 }

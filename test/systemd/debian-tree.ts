@@ -28,7 +28,18 @@ export function debianTree(
 
 /** What a fleet runs besides: each by its own unit where Debian has one. Some 170 MB to fetch. */
 const FLEET = [
-  ...['dbus-user-session', 'docker.io', 'containerd', 'runc', 'podman', 'crun', 'uidmap', 'slirp4netns', 'rpm'],
+  ...[
+    'dbus-user-session',
+    'docker.io',
+    'containerd',
+    'runc',
+    'podman',
+    'crun',
+    'uidmap',
+    'slirp4netns',
+    'rpm',
+    'libatomic1',
+  ],
   ...['openjdk-17-jre-headless', 'tomcat10', 'apache2', 'haproxy', 'keepalived', 'vsftpd', 'xinetd', 'monit'],
   ...['rpcbind', 'nfs-common', 'nfs-ganesha', 'nfs-ganesha-vfs'],
 ];
