@@ -32,9 +32,9 @@ export function replacersOf(
   accounts: Accounts,
 ): Writer[] {
   const others = writersOf(parts, who.uid, accounts);
-  const own = who.uid === 0 ? undefined : changeableBy({ uid: who.uid, groups: who.groups }, parts, isReadOnly);
-  const isOwnOnly = own !== undefined && !others.some(({ by }) => by === 'everybody');
-  return isOwnOnly ? [...others, { by: 'its own user', path: own }] : others;
+  const own = who.uid === 0 ? [] : changeableBy({ uid: who.uid, groups: who.groups }, parts, isReadOnly);
+  const isOwnOnly = own.length > 0 && !others.some(({ by }) => by === 'everybody');
+  return isOwnOnly ? [...others, { by: 'its own user', paths: own }] : others;
 }
 
 /** Programs that take the rights of root; on a mount without `nosuid` and with the bit set. */

@@ -88,8 +88,8 @@ function* traitsOf({ process, privileges }: Member, context: LookContext): Steps
   yield;
   for (const executable of executablesOf(process, procPath)) {
     const isReadOnly = (path: string): boolean => isMountedSo(path, 'ro');
-    for (const { by, path } of replacersOf(executable, who, isReadOnly, accounts))
-      traits.push({ kind: 'writableExecutable', subject: executable.path, by, at: path });
+    for (const { by, paths } of replacersOf(executable, who, isReadOnly, accounts))
+      traits.push({ kind: 'writableExecutable', subject: executable.path, by, at: paths });
     yield;
   }
   const owner = who.uid === 0 ? undefined : ownerOfCgroup(join(context.cgroupMount, process.cgroup));

@@ -75,20 +75,21 @@ export function mayConnect(who: Who, parts: readonly PathPart[]): boolean {
 }
 
 /**
- * The first folder or file by which this one can put something else at the end of the way; undefined = none.
+ * Folders and files by which this one can put something else at the end of the way, from the top; none = he cannot.
  * @param isFixed nobody can change it there: mounted read-only
  */
 export function changeableBy(
   who: Who,
   parts: readonly PathPart[],
   isFixed: (path: string) => boolean = () => false,
-): string | undefined {
+): string[] {
+  const found: string[] = [];
   for (const [i, part] of parts.entries()) {
     const isOwner = part.uid === who.uid; // who may give himself every right
-    if ((isOwner || mayWrite(who, part, parts[i + 1])) && !isFixed(part.path)) return part.path;
-    if (part.isFolder && !isOwner && !may(who, part, SEARCH)) return undefined;
+    if ((isOwner || mayWrite(who, part, parts[i + 1])) && !isFixed(part.path)) found.push(part.path);
+    if (part.isFolder && !isOwner && !may(who, part, SEARCH)) break;
   }
-  return undefined;
+  return found;
 }
 
 /** Into a folder: what is `next` in it can be replaced. */

@@ -10,9 +10,9 @@ export interface Trait {
   /** `ambient`: no finding, names the ambient capabilities that may stay. */
   readonly kind: FindingKind | 'ambient';
   readonly subject: string;
-  /** Of `writableExecutable`: who may, and by which file or folder. */
+  /** Of `writableExecutable`: who may, and by which folders and files, from the top. */
   readonly by?: string;
-  readonly at?: string;
+  readonly at?: readonly string[];
   /** Of `sharedUser`. */
   readonly uid?: number;
 }
@@ -129,7 +129,7 @@ function whatText(kind: FindingKind, traits: readonly Trait[], subjects: readonl
   if (kind === 'helperSocket') return `may connect to ${list}`;
   if (kind === 'delegatedCgroup') return `owns its cgroup ${list}`;
   const ways = traits.map(
-    ({ subject, by, at }) => `${subject} can be replaced by ${by}${at === subject ? '' : ` (${at})`}`,
+    ({ subject, by, at }) => `${subject} can be replaced by ${by}${at![0] === subject ? '' : ` (${at![0]})`}`,
   );
   return named([...new Set(ways)], '; ');
 }
@@ -145,7 +145,7 @@ function toFix(
   needs: UnitNeeds | undefined,
 ): Finding['fix'] {
   if (kind === 'writableExecutable') {
-    const paths = [...new Set(traits.map(({ at }) => at!))].slice(0, MOST).map(shellQuote).join(' ');
+    const paths = [...new Set(traits.flatMap(({ at }) => at!))].slice(0, MOST).map(shellQuote).join(' ');
     return {
       text: 'let it belong to root, and nobody else write to it',
       commands: [`chown root ${paths}`, `chmod go-w ${paths}`],

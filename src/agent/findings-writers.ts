@@ -12,7 +12,8 @@ export interface Accounts {
 export interface Writer {
   /** `everybody`, `user deploy`, `group ops` */
   readonly by: string;
-  readonly path: string;
+  /** From the top; never empty. */
+  readonly paths: readonly string[];
 }
 
 /** Who besides root and `own` could put something else at the end of the way, the widest circle first. */
@@ -29,8 +30,8 @@ export function writersOf(parts: readonly PathPart[], own: number, accounts: Acc
 }
 
 function writer(by: string, who: Who, parts: readonly PathPart[]): Writer[] {
-  const path = changeableBy(who, parts);
-  return path === undefined ? [] : [{ by, path }];
+  const paths = changeableBy(who, parts);
+  return paths.length === 0 ? [] : [{ by, paths }];
 }
 
 export function readAccounts(folder = '/etc'): Accounts {
