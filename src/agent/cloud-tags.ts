@@ -1,18 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { askUrl, CLOUDS } from './cloud-metadata.ts';
 import { readJson, writeFileAtomic } from './state-file.ts';
 
 const SAVED = 'cloud-tags.json';
 
-const ASK_MS = 2_000;
 const EVERY_MS = 300_000;
 const TAGS = 64;
-const AWS = 'http://169.254.169.254/latest';
 
 export type CloudTagList = readonly (readonly [key: string, value: string])[];
 
 /**
- * Tags of the cloud instance, from a file (JSON object of strings), a URL that gives one, or `aws` (its metadata service).
+ * Tags of the cloud instance, from a file (JSON object of strings), a URL that gives one, or the metadata service of a cloud: `aws`,
+ * `azure`, `gcp` (network tags), `gcp:env,team` (and these keys of its custom metadata).
  * Asked in the background, again every 5 minutes. A source that does not answer says nothing: the tags stay as they were last
  * known, also from before a start (on disk), since who somebody is may depend on them.
  */
@@ -64,26 +64,9 @@ function lastKnown(stateDir: string): CloudTagList {
 }
 
 async function readTags(source: string): Promise<Record<string, unknown>> {
-  if (source === 'aws') return readAws();
-  const text = /^https?:\/\//.test(source) ? await ask(source) : await readFile(source, 'utf8');
+  const [, name, keys = ''] = /^(\w+)(?::([\w,-]*))?$/.exec(source) ?? [];
+  if (name !== undefined && Object.hasOwn(CLOUDS, name)) return CLOUDS[name]!(keys.split(',').filter(Boolean));
+  const text = /^https?:\/\//.test(source) ? await askUrl(source) : await readFile(source, 'utf8');
   const value: unknown = JSON.parse(text);
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-/** Version 2 of the instance metadata service; tags are there when the instance allows it. */
-async function readAws(): Promise<Record<string, unknown>> {
-  const token = await ask(`${AWS}/api/token`, {
-    method: 'PUT',
-    headers: { 'x-aws-ec2-metadata-token-ttl-seconds': '60' },
-  });
-  const headers = { 'x-aws-ec2-metadata-token': token };
-  const keys = (await ask(`${AWS}/meta-data/tags/instance/`, { headers })).split('\n').filter(Boolean).slice(0, TAGS);
-  const values = keys.map((key) => ask(`${AWS}/meta-data/tags/instance/${encodeURIComponent(key)}`, { headers }));
-  return Object.fromEntries((await Promise.all(values)).map((value, i) => [keys[i]!, value]));
-}
-
-async function ask(url: string, options: RequestInit = {}): Promise<string> {
-  const response = await fetch(url, { ...options, signal: AbortSignal.timeout(ASK_MS) });
-  if (!response.ok) throw new Error(`${url}: ${response.status}`);
-  return response.text();
 }

@@ -123,7 +123,8 @@ const WORKLOADS_DIR: Flag = {
 const CLOUD_TAGS: Flag = {
   name: 'cloud-tags',
   value: 'SOURCE',
-  summary: 'tags of the cloud instance: a JSON file, a URL that gives one, or aws (its metadata service)',
+  summary:
+    'tags of the cloud instance: a JSON file, a URL that gives one, or a metadata service: aws, azure, gcp[:KEY,...]',
   env: 'POSTERN_CLOUD_TAGS',
   default: '/etc/postern/cloud-tags.json',
 };

@@ -1,4 +1,4 @@
-// @timeout 300
+// @timeout 500
 /** RPM's own database: packages built and installed by the real rpm, in mounts without dpkg. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// @timeout 300
+// @timeout 500
 /** Docker as Debian's units start it, and the rootless Podman of a user, on a real systemd: containers by name, image and label. */
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
