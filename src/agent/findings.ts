@@ -1,7 +1,7 @@
 import { countFindings, type Finding, type HostFindings } from '../api/findings.ts';
-import type { LookInput } from './findings-look.ts';
-import { findingsLook } from './findings-look.ts';
-import { runCalmly } from './steps.ts';
+import { findingsLook, type LookInput } from './findings-look.ts';
+import { jsonSteps } from './json-steps.ts';
+import { runCalmly, type Steps } from './steps.ts';
 
 const EVERY_MS = 60_000;
 /** The start is busy enough. */
@@ -22,14 +22,14 @@ export class Findings {
   readonly #source: FindingsSource;
   readonly #timers: NodeJS.Timeout[];
   #found: HostFindings = { items: [] };
-  #text = '[]';
+  #text = '';
   /** What the control plane was told, and when. */
   #told: { readonly text: string; readonly at: number } | undefined;
   #looking: Promise<void> | undefined;
 
   constructor(source: FindingsSource) {
     this.#source = source;
-    const look = () => void this.#look();
+    const look = () => void this.#look().catch((error: Error) => source.log(`findings: ${error.message}`));
     this.#timers = [setTimeout(look, FIRST_MS), setInterval(look, EVERY_MS)];
   }
 
@@ -37,9 +37,9 @@ export class Findings {
     return this.#found;
   }
 
-  /** Of a look that begins now, or after the one that is under way. */
+  /** Of a look that begins now, or after the one that is under way. Throws what stopped it. */
   async fresh(): Promise<HostFindings> {
-    await this.#looking;
+    await this.#looking?.catch(() => undefined);
     await this.#look();
     return this.#found;
   }
@@ -72,25 +72,26 @@ export class Findings {
   }
 
   async #lookOnce(): Promise<void> {
-    try {
-      const items = await runCalmly(findingsLook(this.#source.input()));
-      const isFirst = this.#found.lookedAt === undefined;
-      const text = JSON.stringify(items);
-      this.#found = { items, lookedAt: new Date().toISOString() };
-      if (text === this.#text && !isFirst) return;
-      this.#say(items, this.#text);
-      this.#text = text;
-      this.#source.onChange();
-    } catch (error) {
-      this.#source.log(`findings: ${(error as Error).message}`);
-    }
+    const { items, text } = await runCalmly(this.#steps());
+    const before = this.#found.items;
+    this.#found = { items, lookedAt: new Date().toISOString() };
+    if (text === this.#text) return;
+    this.#text = text;
+    this.#say(items, before);
+    this.#source.onChange();
+  }
+
+  *#steps(): Steps<{ items: Finding[]; text: string }> {
+    const items = yield* findingsLook(this.#source.input());
+    return { items, text: yield* jsonSteps({ items }) };
   }
 
   /** The log says how many there are when that has changed. */
-  #say(items: readonly Finding[], before: string): void {
-    const { high, medium, low } = countFindings(items);
-    const then = countFindings(JSON.parse(before) as Finding[]);
-    if (high === then.high && medium === then.medium && low === then.low) return;
-    this.#source.log(`findings: ${high} high, ${medium} medium, ${low} low: postern doctor`);
+  #say(items: readonly Finding[], before: readonly Finding[]): void {
+    const text = (list: readonly Finding[]) => {
+      const { high, medium, low } = countFindings(list);
+      return `findings: ${high} high, ${medium} medium, ${low} low`;
+    };
+    if (text(items) !== text(before)) this.#source.log(`${text(items)}: postern doctor`);
   }
 }

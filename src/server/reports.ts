@@ -19,6 +19,14 @@ export interface SeenReport {
   readonly seenAt: string;
 }
 
+interface Row extends Record<string, unknown> {
+  readonly name: string;
+  readonly report: HostReport;
+  /** Told apart from the report, and seldom; null = never. */
+  readonly findings: HostReport['findings'] | null;
+  readonly seen_at: Date;
+}
+
 type Listener = (now: SeenReport | undefined, before: SeenReport | undefined) => void;
 
 export class Reports {
@@ -29,9 +37,10 @@ export class Reports {
 
   static async open(db: Database): Promise<Reports> {
     const reports = new Reports(db);
-    const rows = await db.query<{ name: string; report: HostReport; seen_at: Date }>(sql`select * from hosts`);
-    for (const { name, report, seen_at } of rows) {
-      reports.#seen.set(name, { name, report, seenAt: seen_at.toISOString() });
+    const rows = await db.query<Row>(sql`select * from hosts`);
+    for (const { name, report, findings, seen_at } of rows) {
+      const whole = findings === null ? report : { ...report, findings };
+      reports.#seen.set(name, { name, report: whole, seenAt: seen_at.toISOString() });
     }
     return reports;
   }
@@ -73,15 +82,18 @@ export class Reports {
   /** Told at once; the database follows, so a report is never older than what a reader sees. */
   async put(name: string, said: HostReport): Promise<void> {
     const before = this.#seen.get(name);
-    const findings = said.findings ?? before?.report.findings;
-    const report = findings === undefined ? said : { ...said, findings };
+    const { findings: told, ...rest } = said;
+    const findings = told ?? before?.report.findings;
+    const report = findings === undefined ? rest : { ...rest, findings };
     const now = { name, report, seenAt: new Date().toISOString() };
     this.#seen.set(name, now);
     this.#index = undefined;
     for (const listener of this.#listeners) listener(now, before);
-    await this.#db.query(sql`insert into hosts (name, report, seen_at)
-      values (${name}, ${JSON.stringify(report)}::json, ${now.seenAt}::timestamptz)
-      on conflict (name) do update set report = excluded.report, seen_at = excluded.seen_at`);
+    const found = told === undefined ? null : JSON.stringify(told);
+    await this.#db.query(sql`insert into hosts (name, report, findings, seen_at)
+      values (${name}, ${JSON.stringify(rest)}::json, ${found}::json, ${now.seenAt}::timestamptz)
+      on conflict (name) do update set report = excluded.report, seen_at = excluded.seen_at,
+        findings = coalesce(excluded.findings, hosts.findings)`);
   }
 
   listen(listener: Listener): () => void {
@@ -123,6 +135,8 @@ function indexEndpoints(reports: Iterable<SeenReport>): EndpointIndex {
 export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs: number): Host {
   const {
     state: said,
+    mode = 'enforce',
+    settings,
     endpoints,
     discover: _discover,
     drifts: _drifts,
@@ -133,7 +147,8 @@ export function toHost({ name, report, seenAt }: SeenReport, state: State, nowMs
   const isBehind = observed.appliedRevision < state.revision;
   return {
     name,
-    mode: 'enforce',
+    mode,
+    ...(settings !== undefined && { settings }),
     status: {
       state: nowMs - Date.parse(seenAt) > STALE_AFTER_MS ? 'stale' : said,
       lastSeen: seenAt,
