@@ -309,12 +309,15 @@ struct cgroup_pattern_val {
 	__u32 patterns[NESTED_MAX];
 };
 
+/* PATTERN_ELSEWHERE: a socket unit that by Service= starts another unit than the one of its own name. */
+enum cgroup_pattern_flag { PATTERN_EXACT = 1, PATTERN_ELSEWHERE = 2 };
+
 struct cgroup_pattern {
 	__u32 head;   /* clauses without a process part that need this pattern */
 	__u16 prefix_length;
 	__u8 suffix_length;
 	__u8 level;   /* depth that the cgroup must have, 0 = any */
-	__u8 exact;
+	__u8 flags; /* enum cgroup_pattern_flag */
 	__u8 pad[7];
 	char suffix[64];
 };

@@ -270,9 +270,11 @@ static __always_inline bool suffix_equal(struct scratch *s, const struct cgroup_
 	return true;
 }
 
-static __always_inline void cgroup_patterns(struct scratch *s, __u8 slot, __u8 kind, __u32 length, __u32 level)
+/* Flags of all patterns that are met. */
+static __always_inline __u8 cgroup_patterns(struct scratch *s, __u8 slot, __u8 kind, __u32 length, __u32 level)
 {
 	struct cgroup_pattern_val *v;
+	__u8 flags = 0;
 	int i;
 
 	s->cgroup.prefixlen = 8 * 256;
@@ -280,7 +282,7 @@ static __always_inline void cgroup_patterns(struct scratch *s, __u8 slot, __u8 k
 	s->cgroup.kind = kind;
 	v = bpf_map_lookup_elem(&cgroup_match, &s->cgroup);
 	if (!v)
-		return;
+		return 0;
 	for (i = 0; i < NESTED_MAX; i++) {
 		__u32 id, key, n = s->label.n_patterns;
 		struct cgroup_pattern *p;
@@ -292,8 +294,9 @@ static __always_inline void cgroup_patterns(struct scratch *s, __u8 slot, __u8 k
 		p = bpf_map_lookup_elem(&cgroup_pattern, &key);
 		if (!p || id == 0 || id >= CGROUP_PATTERN_MAX || (p->level && p->level != level))
 			continue;
-		if (!p->exact && !suffix_equal(s, p, length))
+		if (!(p->flags & PATTERN_EXACT) && !suffix_equal(s, p, length))
 			continue;
+		flags |= p->flags;
 		if (n >= CGROUP_PATTERNS) {
 			count(COUNT_CGROUP_FULL);
 			break;
@@ -302,6 +305,7 @@ static __always_inline void cgroup_patterns(struct scratch *s, __u8 slot, __u8 k
 		s->label.n_patterns = n + 1;
 		add_head(s, p->head);
 	}
+	return flags;
 }
 
 #endif

@@ -419,7 +419,7 @@ static __always_inline bool is_unit_name(struct scratch *s, const char *name)
 	return tail == 0x65706f63732eULL; /* ".scope" */
 }
 
-/* A socket unit's listener is the service's that it starts: x.socket is x.service, or with Accept=yes x@.service. */
+/* A socket unit's listener is the service's that it starts: by its name x.service, or with Accept=yes x@.service. */
 static __always_inline void socket_unit_patterns(struct scratch *s, __u8 slot, __u32 length, __u32 level)
 {
 	__u64 tail = 0, service = 0x656369767265732eULL; /* ".service" */
@@ -474,8 +474,8 @@ int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 	length = bpf_probe_read_kernel_str(s->cgroup.text, sizeof(s->cgroup.text), BPF_CORE_READ(cgrp, kn, name));
 	if (length > 0) {
 		if (!(s->label.flags & CGROUP_INSIDE_UNIT)) {
-			cgroup_patterns(s, c->match_slot & 1, CGROUP_UNIT, length - 1, level);
-			socket_unit_patterns(s, c->match_slot & 1, length - 1, level);
+			if (!(cgroup_patterns(s, c->match_slot & 1, CGROUP_UNIT, length - 1, level) & PATTERN_ELSEWHERE))
+				socket_unit_patterns(s, c->match_slot & 1, length - 1, level);
 		}
 		if (is_unit_name(s, BPF_CORE_READ(cgrp, kn, name)))
 			s->label.flags |= CGROUP_INSIDE_UNIT;

@@ -220,7 +220,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     cgroup: (event) => {
       tree.event(event);
       late.cgroup(event);
-      if (!event.removed && event.path.endsWith('.socket')) labels.socketUnit(event.path);
       if (event.identity !== 0) reporter.soon();
     },
     listen: (event) => {
@@ -332,6 +331,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   };
   let lostBefore = readCounters(kernel.maps).eventLost;
   let looks = 0;
+  enforcement.watchUnits((error) => log(`match clauses: ${error.message}`));
   const look = setInterval(() => {
     try {
       late.look();

@@ -60,6 +60,7 @@ export class Enforcement {
   #applied: DesiredState = EMPTY_STATE;
   #settle: NodeJS.Timeout | undefined;
   #revoking: NodeJS.Timeout | undefined;
+  #unwatch: (() => void) | undefined;
   /** What the last look at users and files found. */
   #looked: { readonly workloads: DesiredState['workloads']; readonly facts: string } | undefined;
   #isLooking = false;
@@ -132,6 +133,11 @@ export class Enforcement {
     if ([...this.#applied.workloads.values()].some(isNamed)) this.#takeProgram(this.#program(this.#applied));
   }
 
+  /** Which service a new socket unit starts is known before systemd starts it. */
+  watchUnits(onError: (error: Error) => void): void {
+    this.#unwatch = this.#sockets.watch(() => void this.refreshMatches().catch(onError));
+  }
+
   /** User names, files behind globs: looked at again without a new revision, in the background. */
   async refreshMatches(): Promise<void> {
     if (this.#isLooking) return;
@@ -176,6 +182,7 @@ export class Enforcement {
   }
 
   stop(): void {
+    this.#unwatch?.();
     clearTimeout(this.#settle);
     clearTimeout(this.#revoking);
   }

@@ -1,8 +1,7 @@
 import { join, relative } from 'node:path';
 import { DEFAULT_GATEWAYS, EXECUTORS, FAILSAFE_EXECUTABLES, type Gateways } from '../core/gateways.ts';
-import { globMatches, toGlob } from '../core/glob.ts';
 import type { Decision } from '../core/match-decide.ts';
-import { type MatchProgram, needsEnv, type ProgramClause } from '../core/match-program.ts';
+import { type MatchProgram, needsEnv } from '../core/match-program.ts';
 import { decideTree, type TreeDecision } from '../core/match-tree.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { MatchApplier } from '../datapath/match-applier.ts';
@@ -123,17 +122,6 @@ export class Labels {
     // A child that was forked while the first round read is seen by the second; usually nothing is left to do.
     for (let round = 0; round < 3; round++) if (!this.#labelProcesses(clauseOf)) break;
     this.labelSockets();
-  }
-
-  /**
-   * A socket unit has come. By its name the kernel takes it for the service of that name; one that by `Service=` starts
-   * another is put right here.
-   */
-  socketUnit(path: string): void {
-    const name = path.split('/').at(-1)!;
-    const isElsewhere = ({ sockets }: ProgramClause): boolean =>
-      sockets?.not.some((pattern) => globMatches(toGlob(pattern), name)) ?? false;
-    if (this.#program.clauses.some(isElsewhere)) this.relabel();
   }
 
   /** Every socket that a process holds, also those older than the agent. Twice: the second round knows who listens. */

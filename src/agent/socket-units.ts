@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { SocketServices } from '../core/match-sockets.ts';
 
@@ -21,7 +21,12 @@ export const UNIT_FOLDERS: readonly string[] = [
 export interface SocketUnitFiles {
   /** Reads again what changed: a dozen stat calls when nothing did. */
   read(): SocketServices;
+  /** Calls back soon after a unit file has changed, until the returned function is called. */
+  watch(onChange: () => void): () => void;
 }
+
+/** Files are written in bursts, and read before systemd is told to. */
+const SOON_MS = 10;
 
 export function createSocketUnitFiles(folders: readonly string[] = UNIT_FOLDERS): SocketUnitFiles {
   let version = '';
@@ -39,7 +44,32 @@ export function createSocketUnitFiles(folders: readonly string[] = UNIT_FOLDERS)
       version = [...folders, ...dropIns].map(versionOf).join();
       return services;
     },
+    watch: (onChange) => {
+      let timer: NodeJS.Timeout | undefined;
+      const changed = (_: string, name: string | null): void => {
+        if (name !== null && !/\.socket(\.d)?$/.test(name)) return;
+        version = '';
+        timer ??= setTimeout(() => {
+          timer = undefined;
+          onChange();
+        }, SOON_MS);
+      };
+      const watchers = folders.flatMap((folder) => watchFolder(folder, changed));
+      return () => {
+        clearTimeout(timer);
+        for (const watcher of watchers) watcher.close();
+      };
+    },
   };
+}
+
+/** None for a folder that is not there: what comes into it later is seen by the next look. */
+function watchFolder(folder: string, changed: (event: string, name: string | null) => void): FSWatcher[] {
+  try {
+    return [watch(folder, { persistent: false }, changed).on('error', () => {})];
+  } catch {
+    return [];
+  }
 }
 
 function readServices(

@@ -40,6 +40,11 @@ export function socketAffixes({ also }: SocketUnits): Affix[] {
   return also.map((pattern) => globAffix(toGlob(pattern))!);
 }
 
+/** Socket units whose names say nothing of what they start. */
+export function elsewhereAffixes({ not }: SocketUnits = NONE): Affix[] {
+  return not.map((pattern) => globAffix(toGlob(pattern))!);
+}
+
 /**
  * Units whose label the cgroup of that name carries: a socket unit's listener is the service's that it starts by its
  * own name, `x.service` or, with Accept=yes, an instance of `x@.service`.

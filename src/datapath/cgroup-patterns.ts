@@ -24,6 +24,17 @@ export interface NumberedPattern {
 export class CgroupPatterns {
   readonly #byText = new Map<string, NumberedPattern>();
 
+  readonly #elsewhere = new Set<number>();
+
+  /** A socket unit that by its name would start what it does not. */
+  markElsewhere(pattern: Pattern): void {
+    this.#elsewhere.add(this.id(pattern));
+  }
+
+  isElsewhere(id: number): boolean {
+    return this.#elsewhere.has(id);
+  }
+
   id(pattern: Pattern): number {
     const text = [pattern.on, pattern.star, pattern.prefix, pattern.suffix].join('\0');
     const known = this.#byText.get(text);
@@ -54,9 +65,11 @@ export class CgroupPatterns {
     let insideUnit = false;
     for (const [index, name] of components.entries()) {
       const whole = components.slice(0, index + 1).join('/');
+      const isElsewhere = [...this.#elsewhere].some((id) => meets(this.all()[id - 1]!, name, index + 1));
+      const names = isElsewhere ? [name] : unitNames(name);
       for (const pattern of this.#byText.values()) {
         if (pattern.kind === CGROUP_UNIT && insideUnit) continue;
-        const texts = pattern.kind === CGROUP_UNIT ? unitNames(name) : [whole];
+        const texts = pattern.kind === CGROUP_UNIT ? names : [whole];
         if (texts.some((text) => meets(pattern, text, index + 1))) ids.add(pattern.id);
       }
       insideUnit ||= isUnitName(name);

@@ -3,7 +3,7 @@ import type { Gateway } from '../core/gateways.ts';
 import { toGlob } from '../core/glob.ts';
 import { placeAffix } from '../core/match-clause.ts';
 import type { MatchProgram, ProgramClause } from '../core/match-program.ts';
-import { socketAffixes } from '../core/match-sockets.ts';
+import { elsewhereAffixes, socketAffixes } from '../core/match-sockets.ts';
 import { CgroupPatterns, nested } from './cgroup-patterns.ts';
 import { EXE_PATH, EXE_SCRIPT, writeInterpreters } from './interpreter-tables.ts';
 import type { DatapathMaps } from './maps.ts';
@@ -27,6 +27,8 @@ const CLAUSE_LATE = 32;
 const CLAUSE_NAME = 64;
 /** ENV_SLOT: patterns of the environment live beside those of arguments. */
 export const ENV_SLOT = 2;
+const PATTERN_EXACT = 1;
+const PATTERN_ELSEWHERE = 2;
 const PREFIX_KIND = 1;
 const ENV_KIND = 2;
 
@@ -65,6 +67,8 @@ export class MatchTables {
       ...clauses.map((clause) => ({ clause, isLate: false })),
       ...late.map((clause) => ({ clause, isLate: true })),
     ];
+    for (const { sockets } of clauses)
+      for (const affix of elsewhereAffixes(sockets)) this.cgroups.markElsewhere({ on: 'unit', ...affix });
     for (const { clause, isLate } of all.sort((a, b) => a.clause.rank - b.clause.rank))
       if (isLate) this.#addExec(clause, lateParts(clause), [clause.cgroups.map((pattern) => this.cgroups.id(pattern))]);
       else this.#add(clause);
@@ -191,7 +195,7 @@ export class MatchTables {
         prefix_length: pattern.prefixLength,
         suffix_length: Buffer.byteLength(pattern.suffix),
         level: pattern.level,
-        exact: pattern.exact ? 1 : 0,
+        flags: (pattern.exact ? PATTERN_EXACT : 0) | (this.cgroups.isElsewhere(pattern.id) ? PATTERN_ELSEWHERE : 0),
         pad: new Uint8Array(7),
         suffix: pattern.suffix,
       });

@@ -1171,7 +1171,7 @@ export interface CgroupPattern {
   prefix_length: number;
   suffix_length: number;
   level: number;
-  exact: number;
+  flags: number;
   pad: Uint8Array;
   suffix: string;
 }
@@ -1183,7 +1183,7 @@ export const cgroupPatternCodec: Codec<CgroupPattern> = {
       prefix_length: view.getUint16(offset + 4, true),
       suffix_length: view.getUint8(offset + 6),
       level: view.getUint8(offset + 7),
-      exact: view.getUint8(offset + 8),
+      flags: view.getUint8(offset + 8),
       pad: getBytes(view, offset + 9, 7),
       suffix: getString(view, offset + 16, 64),
     };
@@ -1193,7 +1193,7 @@ export const cgroupPatternCodec: Codec<CgroupPattern> = {
     view.setUint16(offset + 4, value.prefix_length, true);
     view.setUint8(offset + 6, value.suffix_length);
     view.setUint8(offset + 7, value.level);
-    view.setUint8(offset + 8, value.exact);
+    view.setUint8(offset + 8, value.flags);
     setBytes(view, offset + 9, 7, value.pad);
     setString(view, offset + 16, 64, value.suffix);
   },

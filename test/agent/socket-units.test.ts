@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createSocketUnitFiles } from '../../src/agent/socket-units.ts';
+import { until } from '../e2e/wait.ts';
 
 const test = suite('socket units on disk');
 const top = mkdtempSync(join(tmpdir(), 'postern-test-'));
@@ -40,6 +41,23 @@ test('Service= of a socket unit is read, with what overrides it, and read again 
 
 test('folders that are not there are no units', () => {
   assert.is(createSocketUnitFiles([join(top, 'none')]).read().size, 0);
+});
+
+test('a unit file that is written or edited in place is told, another file is not', async () => {
+  mkdirSync(etc, { recursive: true });
+  const files = createSocketUnitFiles([etc, join(top, 'none')]);
+  let told = 0;
+  const stop = files.watch(() => {
+    told++;
+  });
+  const path = join(etc, 'w.socket');
+  writeFileSync(join(etc, 'w.service'), '');
+  writeFileSync(path, '[Socket]\nService=one.service\n');
+  await until('it is told', () => told > 0);
+  assert.is(files.read().get('w.socket'), 'one.service');
+  writeFileSync(path, '[Socket]\nService=two.service\n');
+  await until('it is told again', () => files.read().get('w.socket') === 'two.service');
+  stop();
 });
 
 test.run();

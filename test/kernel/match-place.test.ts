@@ -61,4 +61,44 @@ test('a unit of a user at any depth of his manager, and the cgroup of a containe
   assert.is(made(applier, 'docker-c.scope'), undefined);
 });
 
+test('a socket unit that by Service= starts another unit is that unit, whatever is registered for its own name', () => {
+  const applier = new MatchApplier(own.kernel.maps);
+  const socketServices = new Map([
+    ['front-of-all.socket', 'back.service'],
+    ['nobody.socket', 'unknown.service'],
+    ['door@.socket', 'back@%i.service'],
+  ]);
+  const program = compileMatch(
+    registered({
+      'n/front': { systemdUnit: 'front-of-all.service' },
+      'n/nobody': { systemdUnit: 'nobody.service' },
+      'n/door': { systemdUnit: 'door@*.service' },
+      'n/back': { systemdUnit: 'back.service' },
+      'n/back-at': { systemdUnit: 'back@*.service' },
+      'n/plain': { systemdUnit: 'plain.service' },
+    }),
+    { ...FACTS, socketServices },
+  );
+  applier.apply(program, { gateways: [], failsafe: [] });
+  for (const [unit, workload] of [
+    ['front-of-all.service', 'n/front'],
+    ['front-of-all.socket', 'n/back'],
+    ['nobody.socket', undefined],
+    ['door@one.socket', 'n/back-at'],
+    ['door@one.service', 'n/door'],
+    ['plain.socket', 'n/plain'],
+  ] as const)
+    assert.is(made(applier, `sockets.slice/${unit}`), workload, unit);
+  assert.equal(
+    applier.cgroupPatterns(`${own.cgroupPath}/sockets.slice/front-of-all.socket`),
+    patternsOf('sockets.slice/front-of-all.socket'),
+  );
+});
+
+/** Numbers of the patterns that the kernel found. */
+function patternsOf(path: string): number[] {
+  const label = own.kernel.maps.cgroup_label.get(statSync(join(own.cgroupDir, path)).ino)!;
+  return label.patterns.slice(0, label.n_patterns).toSorted((a, b) => a - b);
+}
+
 test.run();

@@ -1,7 +1,7 @@
 // @timeout 300
 /** Legacy workloads on a real systemd, sshd, cron, nginx, supervisord: who they are, F1 to F10 of the field notes. */
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -269,6 +269,39 @@ fact('F6: the listener of a socket unit carries the label of the service that it
   await ask(7103, 'shop/late', 1); // its socket is older than the registration
   await ask(7102, 'shop/per', 2);
 });
+
+fact(
+  'a socket unit with Service= is that service from its first connection, also where its own name is registered',
+  async () => {
+    // The agent reads the host's units, the machine has its own: the same file in both.
+    const unit = `pt-${postern.name}-of-all.socket`;
+    const folder = '/usr/local/lib/systemd/system';
+    const text = '[Socket]\nListenStream=127.0.0.1:7104\nService=pt-be.service\n';
+    await machine.write(`/etc/systemd/system/${unit}`, text);
+    await machine.write(
+      '/etc/systemd/system/pt-be.service',
+      '[Service]\nExecStart=/usr/bin/python3 /srv/inherited.py\n',
+    );
+    await machine.must('systemctl daemon-reload');
+    mkdirSync(folder, { recursive: true });
+    try {
+      writeFileSync(join(folder, unit), text);
+      await register('own', { systemdUnit: unit.replace('.socket', '.service') });
+      await register('be', { systemdUnit: 'pt-be.service' });
+      process.kill(postern.pid(), 'SIGSTOP'); // nobody corrects what the kernel says
+      try {
+        await machine.must(`systemctl start ${unit}`);
+        assert.is(await machine.must('exec 3<>/dev/tcp/127.0.0.1/7104 && echo hello >&3 && head -n 1 <&3'), 'hello\n');
+      } finally {
+        process.kill(postern.pid(), 'SIGCONT');
+      }
+      const flow = await postern.flow('event=connect&port=7104', () => true);
+      assert.is(flow.destination.workload, 'shop/be');
+    } finally {
+      rmSync(join(folder, unit), { force: true });
+    }
+  },
+);
 
 fact('F7: a login is never sshd: ssh.service is the listener, the session is who logged in', async () => {
   await register('ssh', { systemdUnit: 'ssh.service' });
