@@ -8,12 +8,14 @@ export const CAPABILITIES = [
   'CHECKPOINT_RESTORE',
 ].map((name) => `CAP_${name}`);
 
+const OWNS_KERNEL = 'take the programs of Postern out of the kernel, or change their maps';
+
 /** Each with what its holder can do about policy. */
 const STRONGER: ReadonlyMap<string, { readonly isHigh: boolean; readonly can: string }> = new Map(
   Object.entries({
-    CAP_SYS_ADMIN: { isHigh: true, can: 'take the programs of Postern out of the kernel' },
-    CAP_BPF: { isHigh: true, can: 'write the maps of Postern' },
-    CAP_SYS_MODULE: { isHigh: true, can: 'load code into the kernel' },
+    CAP_SYS_ADMIN: { isHigh: true, can: OWNS_KERNEL },
+    CAP_BPF: { isHigh: true, can: OWNS_KERNEL },
+    CAP_SYS_MODULE: { isHigh: true, can: OWNS_KERNEL },
     CAP_SYS_PTRACE: { isHigh: true, can: 'make processes of other workloads do what it likes' },
     CAP_NET_ADMIN: { isHigh: true, can: 'send through tunnels, routes and translations of its own' },
     CAP_NET_RAW: { isHigh: false, can: 'read what others send and receive (AF_PACKET)' },
@@ -37,7 +39,8 @@ export function isHigh(names: readonly string[]): boolean {
   return names.some((name) => STRONGER.get(name)?.isHigh);
 }
 
-/** `it can …, and …` */
+/** Who owns the kernel needs nothing else. */
 export function whatTheyDo(names: readonly string[]): string {
-  return `it can ${names.map((name) => STRONGER.get(name)!.can).join('; ')}`;
+  const can = names.map((name) => STRONGER.get(name)!.can);
+  return `it can ${can.includes(OWNS_KERNEL) ? OWNS_KERNEL : can.join('; ')}`;
 }

@@ -57,9 +57,15 @@ export function addUserCommand(name: string): string {
 function userLines({ sharedUid, workloads }: UnitNeeds): string[] {
   if (sharedUid === undefined) return [];
   const name = userNameFor(workloads[0]!);
-  const first = `# First: ${addUserCommand(name)}; and give it the files that the service writes.`;
-  if (sharedUid === 0) return [`${first} It runs as root, so try that by hand:`, `#User=${name}`, `#Group=${name}`];
-  return [first, `User=${name}`, `Group=${name}`];
+  const add = `# ${addUserCommand(name)}`;
+  if (sharedUid === 0)
+    return [
+      '# It runs as root. A user of its own, with the files and ports that it needs, by hand:',
+      add,
+      `#User=${name}`,
+      `#Group=${name}`,
+    ];
+  return ['# First, and with the files that the service writes:', add, `User=${name}`, `Group=${name}`];
 }
 
 function ambientLine(ambient: readonly string[]): string[] {

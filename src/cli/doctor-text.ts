@@ -33,20 +33,18 @@ function findingText(finding: Finding, colour: Out['colour']): string {
 }
 
 function processesText(processes: Finding['processes'], more = 0): string {
-  const shown = processes.slice(0, 3).map(({ pid, exe }) => `${exe === '' ? 'pid' : exe} ${pid}`);
+  const shown = processes.slice(0, 3).map(({ pid, exe }) => `${exe} (pid ${pid})`.trimStart());
   const rest = processes.length - shown.length + more;
   return `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
-/** Once for a unit, whatever was found of it. */
+/** Once for a unit, whatever was found of it; without the comments of the file. */
 function dropInText({ unit, path, content }: DropIn): string {
+  const settings = content.split('\n').filter((line) => line !== '' && !line.startsWith('# '));
   const folder = path.slice(0, path.lastIndexOf('/'));
   return [
     `${path}`,
-    ...content
-      .trimEnd()
-      .split('\n')
-      .map((line) => `    ${line}`),
+    ...settings.map((line) => `    ${line}`),
     `  to write it: mkdir -p ${quote(folder)} && postern doctor --drop-in ${quote(unit)} > ${quote(path)}`,
   ].join('\n');
 }

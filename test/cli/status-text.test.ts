@@ -71,6 +71,16 @@ test('all is well: nothing to do', () => {
   );
 });
 
+test('findings have a line where there are any, and the host where there are several', () => {
+  const line = (overview: Overview) => /^findings .*$/m.exec(statusText(overview, NOW, plain).text)?.[0];
+  const none = { high: 0, medium: 0, low: 0 };
+  assert.is(line(host({ findings: none })), undefined);
+  const one = host({ findings: { high: 2, medium: 0, low: 1 } });
+  assert.equal([line(one), statusText(one, NOW, plain).toDo], ['findings   2 high, 1 low: postern doctor', []]);
+  const hosts = [...one.hosts, { ...HOST, name: 'web-2', status: { ...HOST.status, findings: none } }];
+  assert.is(line({ ...one, hosts }), 'findings    web-1 2 high, 1 low: postern doctor --host NAME');
+});
+
 test('the screen of one host has what is ahead of policy, what is out of its sight, and the hooks', () => {
   const overview = host({
     bootedAt: '2026-11-12T09:30:00Z',
