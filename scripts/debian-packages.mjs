@@ -47,6 +47,8 @@ export const debianNeeds = {
     { package: 'bpftool', why: 'tests ask it what is loaded', present: command('bpftool') },
     { package: 'debootstrap', why: 'tests boot a Debian with systemd', present: command('debootstrap') },
     { package: 'btrfs-progs', why: 'tests of paths on btrfs', present: command('mkfs.btrfs') },
+    { package: 'slirp4netns', why: 'attacks through a network in user space', present: command('slirp4netns') },
+    { package: 'passt', why: 'attacks through a network in user space', present: command('pasta') },
     { package: 'gcc', why: 'traffic programs of the tests', present: command('gcc') },
     { package: 'libc6-dev', why: 'traffic programs of the tests', present: file('/usr/include/stdio.h') },
   ],

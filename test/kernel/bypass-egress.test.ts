@@ -7,12 +7,13 @@ import type { ChildProcess } from 'node:child_process';
 import { inNetns } from 'libbpf-ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { NetworkNamespaces } from '../../src/agent/network-namespaces.ts';
 import { revoke } from '../../src/datapath/revoke.ts';
 import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { skip } from '../skip.ts';
 import { hasKernelOption } from './kernel-config.ts';
-import { DEN, DENIED, FRIEND, FRIENDS, type Frame, type Lab, NOBODY, openLab } from './lab.ts';
+import { DEN, DENIED, FRIEND, FRIENDS, type Frame, HOME, type Lab, NOBODY, openLab } from './lab.ts';
 
 const test = suite('bypass: egress');
 let lab: Lab;
@@ -44,9 +45,13 @@ const tries: readonly (readonly [mode: string, families: readonly (4 | 6)[]])[] 
   ['family0', [4]],
   ['mapped-tcp', [4]],
   ['mapped-udp', [4]],
+  ['mapped-mptcp', [4]],
   ['sockaddr-in', [4]],
   ['tfo-sendto', [4, 6]],
   ['tfo-connect', [4, 6]],
+  ['mptcp-tfo', [4, 6]],
+  ['device', [4, 6]],
+  ['transparent', [4, 6]],
   ['reconnect-tcp', [4, 6]],
   ['reconnect-udp', [4, 6]],
   ['connected-sendto', [4, 6]],
@@ -61,7 +66,7 @@ for (const [mode, families] of tries)
     if (isMobile(mode) && !hasKernelOption('IPV6_MIP6'))
       skip(test, `${mode} does not reach a denied peer`, 'kernel: CONFIG_IPV6_MIP6 (type 2 routing header) is off');
     else
-      for (const uid of mode.startsWith('raw') ? [0] : [NOBODY, 0])
+      for (const uid of mode.startsWith('raw') || mode === 'transparent' ? [0] : [NOBODY, 0])
         test(`${mode} over IPv${family} does not reach a denied peer (uid ${uid})`, async () => {
           const argv = [lab.program('egress'), mode, DENIED[family], FRIENDS[family], `TAG-${mode}`];
           lab.policy(undefined);
@@ -79,12 +84,34 @@ for (const mode of ['tcp', 'mptcp', 'udp', 'ping', 'udplite', 'cmsg', 'connected
     });
 
 for (const [address, family] of [
+  ['224.0.0.77', 4],
+  ['255.255.255.255', 4],
+  ['10.98.7.255', 4],
+  ['ff02::77', 6],
+] as const)
+  test(`what is sent to many (${address}) does not reach a denied peer, and does where the world is allowed`, async () => {
+    const argv = [lab.program('egress'), 'broadcast', address, FRIENDS[family], 'TAG-many'];
+    lab.policy(undefined);
+    assert.ok(reached(await lab.attack(argv, { uid: NOBODY }), address), 'without a policy it arrives');
+    lab.enforce();
+    assert.equal((await lab.attack(argv, { uid: NOBODY })).filter(to(address)), []);
+    lab.policy({ 0: 'allow' });
+    assert.ok(reached(await lab.attack(argv, { uid: NOBODY }), address));
+  });
+
+for (const [address, family] of [
+  ['127.0.0.1', 4],
+  ['127.9.9.9', 4],
+  [HOME[4], 4],
+  ['::1', 6],
+  [HOME[6], 6],
   ['0.0.0.0', 4],
   ['::', 6],
   ['::ffff:0.0.0.0', 6],
 ] as const)
   test(`"world" is not the own host: ${address} does not reach a service here`, async () => {
     const service = await lab.serve([lab.program('sink')], /READY/, lab.cgroupDir);
+    new NetworkNamespaces(lab.kernel).refresh(); // which addresses are this host's own
     let got = '';
     service.stdout!.on('data', (text) => {
       got += text;
@@ -109,23 +136,30 @@ for (const [address, family] of [
     assert.not.match(got, /ACCEPT/);
   });
 
-test('sockets that are older than the policy lose their right when it comes', async () => {
-  lab.policy(undefined);
-  const child = await lab.serve([lab.program('held'), 'open', DENIED[4], 'TAG-old'], /READY/);
-  lab.enforce();
-  inNetns(lab.home.path, () => revoke(lab.kernel));
-  const frames = await lab.watch(() => sent(child));
-  assert.equal(
-    frames.filter((frame) => to(DENIED[4])(frame) && frame.tag !== '-'),
-    [],
-  );
-});
+for (const family of [4, 6] as const)
+  test(`sockets that are older than the policy lose their right when it comes (IPv${family})`, async () => {
+    lab.policy(undefined);
+    const child = await lab.serve([lab.program('held'), 'open', DENIED[family], 'TAG-old'], /READY/);
+    lab.enforce();
+    inNetns(lab.home.path, () => revoke(lab.kernel));
+    await lab.watch(async () => {}); // what came before has been seen
+    const frames = await lab.watch(() => sent(child));
+    assert.equal(
+      frames.filter((frame) => to(DENIED[family])(frame) && frame.tag !== '-'),
+      [],
+    );
+  });
 
-for (const mode of ['open', 'inflight'])
-  test(`sockets that are older than the agent (${mode}) send nothing to a denied peer`, async () => {
+for (const [mode, family] of [
+  ['open', 4],
+  ['open', 6],
+  ['inflight', 4],
+  ['inflight', 6],
+] as const)
+  test(`sockets that are older than the agent (${mode}, IPv${family}) send nothing to a denied peer`, async () => {
     const young = await openLab({ attach: false });
     try {
-      const child = await young.serve([young.program('held'), mode, DENIED[4], 'TAG-older'], /READY/);
+      const child = await young.serve([young.program('held'), mode, DENIED[family], 'TAG-older'], /READY/);
       young.label(young.den, DEN);
       young.policy({ 0: 'deny', [FRIEND]: 'allow' });
       young.kernel.attachTracing();
@@ -135,9 +169,10 @@ for (const mode of ['open', 'inflight'])
         young.kernel.iterate('backfill');
       }
       inNetns(young.home.path, () => revoke(young.kernel));
+      await young.watch(async () => {}); // what came before has been seen
       const frames = await young.watch(() => sent(child));
       assert.equal(
-        frames.filter((frame) => to(DENIED[4])(frame) && frame.tag !== '-'),
+        frames.filter((frame) => to(DENIED[family])(frame) && frame.tag !== '-'),
         [],
       );
     } finally {

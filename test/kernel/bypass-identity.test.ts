@@ -1,11 +1,13 @@
 // @timeout 60
 /** Ways out of a label, each tried without and with a policy; the sniffer at the denied peer decides. */
+import { chownSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Proc, ProcFlag } from '../../src/datapath/postern.skel.ts';
 import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
-import { DEN, DENIED, FREE, type Frame, type Lab, openLab } from './lab.ts';
+import { DEN, DENIED, FREE, type Frame, type Lab, NOBODY, openLab } from './lab.ts';
 
 const test = suite('bypass: identity');
 let lab: Lab;
@@ -20,25 +22,40 @@ test.after(async () => {
   await lab?.destroy();
 });
 
-for (const mode of ['migrate', 'reexec', 'child', 'clone'])
-  test(`a workload stays what it is in the cgroup of another (${mode})`, async () => {
-    const argv = [lab.program('identity'), mode, lab.free, DENIED[4], `TAG-${mode}`];
+for (const family of [4, 6] as const)
+  for (const mode of ['migrate', 'reexec', 'child', 'clone'])
+    for (const uid of [NOBODY, 0])
+      test(`a workload stays what it is in the cgroup of another (${mode}, IPv${family}, uid ${uid})`, async () => {
+        const argv = [lab.program('identity'), mode, lab.free, DENIED[family], `TAG-${mode}`];
+        // delegated, as to a user manager: who is not root may move what is his between folders that are his
+        for (const folder of [lab.cgroupDir, lab.den, lab.free])
+          chownSync(join(folder, 'cgroup.procs'), NOBODY, NOBODY);
+        lab.policy(undefined);
+        assert.ok((await lab.attack(argv, { uid })).some(to(DENIED[family])), 'without a policy it arrives');
+        lab.enforce();
+        assert.equal((await lab.attack(argv, { uid })).filter(to(DENIED[family])), []);
+      });
+
+for (const mode of ['migrate', 'clone'])
+  test(`a workload stays what it is in a cgroup that is nobody's (${mode})`, async () => {
+    const argv = [lab.program('identity'), mode, lab.cgroupDir, DENIED[4], `TAG-${mode}`];
     lab.policy(undefined);
-    assert.ok((await lab.attack(argv)).some(toDenied), 'without a policy it arrives');
+    assert.ok((await lab.attack(argv)).some(to(DENIED[4])), 'without a policy it arrives');
     lab.enforce();
-    assert.equal((await lab.attack(argv)).filter(toDenied), []);
+    assert.equal((await lab.attack(argv)).filter(to(DENIED[4])), []);
   });
 
-test('who uses an unconnected socket is judged, not who made it', async () => {
-  for (const isEnforced of [false, true]) {
-    if (isEnforced) lab.enforce();
-    else lab.policy(undefined);
-    const path = `${lab.program('identity')}.sock`;
-    await lab.serve([lab.program('identity'), 'give', path, '-', '-'], /READY/, lab.free);
-    const frames = await lab.attack([lab.program('identity'), 'take', path, DENIED[4], 'TAG-taken']);
-    assert.is(frames.some(toDenied), !isEnforced);
-  }
-});
+for (const family of [4, 6] as const)
+  test(`who uses an unconnected socket is judged, not who made it (IPv${family})`, async () => {
+    for (const isEnforced of [false, true]) {
+      if (isEnforced) lab.enforce();
+      else lab.policy(undefined);
+      const path = `${lab.program('identity')}.sock`;
+      await lab.serve([lab.program('identity'), 'give', path, DENIED[family], '-'], /READY/, lab.free);
+      const frames = await lab.attack([lab.program('identity'), 'take', path, DENIED[family], 'TAG-taken']);
+      assert.is(frames.some(to(DENIED[family])), !isEnforced);
+    }
+  });
 
 for (const { what, mover, expected } of [
   { what: 'nobody', mover: 'none', expected: 'moves' },
@@ -70,11 +87,11 @@ test('a process without a label is the host, and may do what it could', async ()
   lab.enforce();
   const argv = [lab.program('egress'), 'udp', DENIED[4], DENIED[4], 'TAG-host'];
   const frames = await lab.watch(() => run(argv, { netns: lab.home.path, cgroup: lab.cgroupDir }));
-  assert.ok(frames.some(toDenied));
+  assert.ok(frames.some(to(DENIED[4])));
 });
 
-function toDenied({ destination }: Frame): boolean {
-  return destination === DENIED[4];
+function to(address: string): (frame: Frame) => boolean {
+  return ({ destination }) => destination === address;
 }
 
 test.run();

@@ -109,13 +109,18 @@ for (const family of [4, 6] as const)
       );
     });
 
-for (const cookies of [1, 2])
-  test(`a connection half open when the policy came is not completed (SYN cookies ${cookies})`, async () => {
+for (const [cookies, family] of [
+  [1, 4],
+  [2, 4],
+  [1, 6],
+  [2, 6],
+] as const)
+  test(`a connection half open when the policy came is not completed (SYN cookies ${cookies}, IPv${family})`, async () => {
     execFileSync('ip', ['netns', 'exec', lab.home.name, 'sysctl', '-qw', `net.ipv4.tcp_syncookies=${cookies}`]);
     for (const isEnforced of [false, true]) {
       lab.policy(undefined);
       const text = await readBy(async () => {
-        const half = start(frames(4, 'half-open'), { netns: lab.peer.path });
+        const half = start(frames(family, 'half-open'), { netns: lab.peer.path });
         let out = '';
         half.stdout!.on('data', (chunk) => {
           out += chunk;
@@ -130,18 +135,23 @@ for (const cookies of [1, 2])
     }
   });
 
-for (const kind of ['tcp', 'udp'])
-  test(`who may be spoken to may not speak: ${kind} socket that talked to a friend is deaf to others`, async () => {
+for (const [kind, family] of [
+  ['tcp', 4],
+  ['udp', 4],
+  ['tcp', 6],
+  ['udp', 6],
+] as const)
+  test(`who may be spoken to may not speak: ${kind} socket that talked to a friend is deaf to others (IPv${family})`, async () => {
     for (const isEnforced of [false, true]) {
       if (isEnforced) lab.enforce();
       else lab.policy(undefined);
       const port = kind === 'tcp' ? '7101' : '7102';
-      const confused = await lab.serve([lab.program('confused'), kind, FRIENDS[4], port], /READY/);
+      const confused = await lab.serve([lab.program('confused'), kind, FRIENDS[family], port], /READY/);
       let text = '';
       confused.stdout!.setEncoding('utf8').on('data', (chunk) => {
         text += chunk;
       });
-      await knock(kind, DENIED[4], HOME[4], 'TAG-denied', port);
+      await knock(kind, DENIED[family], HOME[family], 'TAG-denied', port);
       if (isEnforced) await readBy(async () => {});
       else await until('the socket has heard', () => text.includes('GOT'));
       assert.is(text.includes('GOT'), !isEnforced, text);

@@ -121,34 +121,77 @@ for (const form of ['late', 'crossed'])
       }
     });
 
-test('the pair of addresses of a connection that has just ended opens no door after a flip', async () => {
-  for (const isEnforced of [false, true]) {
-    lab.policy(undefined);
-    const victim = await lab.serve([lab.program('hangup'), '7500'], /READY/);
+for (const family of [4, 6] as const) {
+  test(`who may connect and may not be connected to opens a connection from both ends at once (IPv${family})`, async () => {
+    lab.policy({ egress: { 0: 'allow' }, ingress: { 0: 'deny' } });
+    const ghost = await crosses(family);
+    const client = await lab.serve([lab.program('waits'), GHOST[family], '7400'], /READY/);
     let text = '';
-    victim.stdout!.on('data', (chunk) => {
+    client.stdout!.on('data', (chunk) => {
       text += chunk;
     });
-    const again = (what: string) =>
-      run([lab.program('knock'), 'tcp', DENIED[4], HOME[4], '7500', what, isEnforced ? '6501' : '6500'], {
-        netns: lab.peer.path,
+    await until('the peer has the SYN', () => /SYN/.test(ghost.text()));
+    ghost.answer();
+    await until('the client knows', () => /END/.test(text));
+    assert.match(text, /TAG-crossed/);
+  });
+
+  test(`who may be connected to and may not connect does not (IPv${family})`, async () => {
+    lab.policy({ egress: { 0: 'deny' }, ingress: { 0: 'allow' } });
+    const ghost = await crosses(family);
+    const { stdout } = await run([lab.program('waits'), GHOST[family], '7400'], {
+      netns: lab.home.path,
+      cgroup: lab.den,
+    });
+    await lab.watch(async () => {});
+    assert.not.match(ghost.text(), /SYN/);
+    assert.not.match(stdout, /TAG/);
+    ghost.answer();
+  });
+}
+
+/** A peer that answers the SYN of the workload by a SYN of its own. */
+async function crosses(family: 4 | 6) {
+  const argv = [lab.program('frames'), 'pt0', ...macs, GHOST[family], HOME[family], '0', 'crossed'];
+  const child = await serve(argv, /READY/, { netns: lab.peer.path });
+  let text = '';
+  child.stdout!.on('data', (chunk) => {
+    text += chunk;
+  });
+  return { text: () => text, answer: () => child.stdin!.end('go\n') };
+}
+
+for (const family of [4, 6] as const)
+  test(`the pair of addresses of a connection that has just ended opens no door after a flip (IPv${family})`, async () => {
+    for (const isEnforced of [false, true]) {
+      lab.policy(undefined);
+      const victim = await lab.serve([lab.program('hangup'), '7500'], /READY/);
+      let text = '';
+      victim.stdout!.on('data', (chunk) => {
+        text += chunk;
       });
-    await again('TAG-first');
-    await until('it is in TIME_WAIT', () =>
-      execFileSync('ip', ['netns', 'exec', lab.home.name, 'cat', '/proc/net/tcp6', '/proc/net/tcp'], {
-        encoding: 'utf8',
-      }).includes(' 06 '),
-    );
-    if (isEnforced) lab.enforce();
-    await again('TAG-second');
-    if (isEnforced)
-      await run([lab.program('knock'), 'tcp', FRIENDS[4], HOME[4], '7500', 'TAG-end'], { netns: lab.peer.path });
-    await until('the victim has heard', () => text.includes(isEnforced ? 'TAG-end' : 'TAG-second'));
-    assert.is(text.includes('TAG-second'), !isEnforced, text);
-    victim.kill('SIGKILL');
-    await new Promise((resolve) => victim.once('close', resolve));
-  }
-});
+      const again = (what: string) =>
+        run([lab.program('knock'), 'tcp', DENIED[family], HOME[family], '7500', what, isEnforced ? '6501' : '6500'], {
+          netns: lab.peer.path,
+        });
+      await again('TAG-first');
+      await until('it is in TIME_WAIT', () =>
+        execFileSync('ip', ['netns', 'exec', lab.home.name, 'cat', '/proc/net/tcp6', '/proc/net/tcp'], {
+          encoding: 'utf8',
+        }).includes(' 06 '),
+      );
+      if (isEnforced) lab.enforce();
+      await again('TAG-second');
+      if (isEnforced)
+        await run([lab.program('knock'), 'tcp', FRIENDS[family], HOME[family], '7500', 'TAG-end'], {
+          netns: lab.peer.path,
+        });
+      await until('the victim has heard', () => text.includes(isEnforced ? 'TAG-end' : 'TAG-second'));
+      assert.is(text.includes('TAG-second'), !isEnforced, text);
+      victim.kill('SIGKILL');
+      await new Promise((resolve) => victim.once('close', resolve));
+    }
+  });
 
 interface Ears {
   /** What they heard because of `act`. */

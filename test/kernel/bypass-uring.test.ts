@@ -50,6 +50,7 @@ for (const family of [4, 6] as const)
         young.kernel.iterate('backfill');
       }
       inNetns(young.home.path, () => revoke(young.kernel));
+      await young.watch(async () => {}); // what came before has been seen
       const frames = await young.watch(async () => {
         const end = new Promise((resolve) => child.once('close', resolve));
         child.stdin!.end('go\n');

@@ -67,7 +67,7 @@ for (const byList of [false, true])
       try {
         const bound = await hold(1, DENIED[family], 7000, undefined, lab.den, 'pt0');
         lab.enforce();
-        inNetns(lab.home.path, () => revokeAll(lab.kernel));
+        revoke();
         assert.equal(await state(bound), { alive: 0, aborted: 1, reset: 0 });
       } finally {
         lab.kernel.maps.config.set(0, config);
@@ -156,7 +156,7 @@ test('of a thousand connections each one is ended, and of a thousand others none
 });
 
 function revoke(): void {
-  inNetns(lab.home.path, () => lab.kernel.iterate('revoke_tcp'));
+  inNetns(lab.home.path, () => revokeAll(lab.kernel));
 }
 
 /** Connections of the workload, bound to `device`; with a source address those of the peer. */

@@ -4,29 +4,25 @@
  *   udp  one datagram to ALLOWED from PORT, then read
  * Prints READY, then what comes.
  */
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
+#include "address.h"
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(7000)}, own = a, unspec = {.sin_family = AF_UNSPEC};
-	int tcp = !strcmp(argv[1], "tcp"), fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0), on = 1;
+	struct sockaddr_storage a, own, unspec = {.ss_family = AF_UNSPEC};
+	socklen_t size = address(argv[2], 7000, &a);
+	int tcp = !strcmp(argv[1], "tcp"), fd = socket(a.ss_family, tcp ? SOCK_STREAM : SOCK_DGRAM, 0), on = 1;
 	char text[256];
 	ssize_t got;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	inet_pton(AF_INET, argv[2], &a.sin_addr);
-	own.sin_port = htons(atoi(argv[3])), own.sin_addr.s_addr = 0;
+	address(a.ss_family == AF_INET ? "0.0.0.0" : "::", atoi(argv[3]), &own);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (tcp) {
-		if (connect(fd, (void *)&a, sizeof(a)))
+		if (connect(fd, (void *)&a, size))
 			return perror("connect"), 1;
-		connect(fd, (void *)&unspec, sizeof(unspec));
-		if (bind(fd, (void *)&own, sizeof(own)) || listen(fd, 8))
+		connect(fd, (void *)&unspec, sizeof(struct sockaddr_in));
+		if (bind(fd, (void *)&own, size) || listen(fd, 8))
 			return perror("listen"), 1;
 		puts("READY");
 		for (;;) {
@@ -34,7 +30,7 @@ int main(int argc, char **argv)
 			puts("GOT");
 		}
 	}
-	if (bind(fd, (void *)&own, sizeof(own)) || sendto(fd, "hello", 5, 0, (void *)&a, sizeof(a)) < 0)
+	if (bind(fd, (void *)&own, size) || sendto(fd, "hello", 5, 0, (void *)&a, size) < 0)
 		return perror("sendto"), 1;
 	puts("READY");
 	while ((got = recv(fd, text, sizeof(text) - 1, 0)) >= 0)

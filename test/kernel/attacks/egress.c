@@ -1,4 +1,4 @@
-/* Ways to get a packet to DENIED: egress MODE DENIED ALLOWED TAG. What comes back says nothing: the peer's sniffer does. */
+/* Ways to get a packet to DENIED: egress MODE DENIED ALLOWED TAG [wait]. What comes back says nothing: the peer's sniffer does. */
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 
 #define PORT 7000
 static const char *tag;
+static int waits;
 
 static socklen_t address(const char *text, int port, struct sockaddr_storage *out)
 {
@@ -55,6 +56,20 @@ static int tcp_connect(int fd, struct sockaddr_storage *to, socklen_t size)
 	return error;
 }
 
+/* With a fifth argument the socket is older than what is done with it: READY, then a line is read. */
+static int wait_with(int fd)
+{
+	char line[8];
+
+	say("socket", fd);
+	if (!waits)
+		return fd;
+	puts("READY");
+	if (!fgets(line, sizeof(line), stdin))
+		exit(1);
+	return fd;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argv[1];
@@ -63,24 +78,55 @@ int main(int argc, char **argv)
 	int family = d.ss_family, fd, length;
 
 	tag = argv[4];
+	waits = argc > 5;
 	length = strlen(tag);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!strcmp(mode, "tcp")) {
 		say(mode, tcp_connect(socket(family, SOCK_STREAM, 0), &d, nd));
 	} else if (!strcmp(mode, "mptcp")) { /* the subflow that leaves is a socket of the kernel */
 		say(mode, tcp_connect(socket(family, SOCK_STREAM, 262), &d, nd));
+	} else if (!strcmp(mode, "mptcp-tfo")) {
+		fd = socket(family, SOCK_STREAM, 262);
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		say(mode, sendto(fd, tag, length, MSG_FASTOPEN, (void *)&d, nd));
+	} else if (!strcmp(mode, "broadcast")) { /* multicast needs no leave */
+		fd = socket(family, SOCK_DGRAM, 0);
+		setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &(int){1}, 4);
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "pt0", 4);
+		say(mode, sendto(fd, tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "device")) {
+		fd = socket(family, SOCK_DGRAM, 0);
+		say("device", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "pt0", 4));
+		setsockopt(fd, SOL_SOCKET, SO_MARK, &(int){7}, 4);
+		say("sendto", sendto(fd, tag, length, 0, (void *)&d, nd));
+		fd = socket(family, SOCK_STREAM, 0);
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "pt0", 4);
+		say("connect", tcp_connect(fd, &d, nd));
+	} else if (!strcmp(mode, "transparent")) { /* from an address that the host does not have */
+		struct sockaddr_storage from;
+		socklen_t n = address(family == AF_INET ? "10.98.7.77" : "fd98:7::77", 0, &from);
+
+		fd = socket(family, SOCK_DGRAM, 0);
+		say(mode, setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, family == AF_INET ? 19 : 75, &(int){1}, 4));
+		say("bind", bind(fd, (void *)&from, n));
+		say("sendto", sendto(fd, tag, length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "sctp") || !strcmp(mode, "sctp-packet")) {
-		fd = socket(family, !strcmp(mode, "sctp") ? SOCK_STREAM : SOCK_SEQPACKET, 132);
-		say("socket", fd);
+		fd = wait_with(socket(family, !strcmp(mode, "sctp") ? SOCK_STREAM : SOCK_SEQPACKET, 132));
 		say(mode, tcp_connect(fd, &d, nd));
 	} else if (!strcmp(mode, "smc")) { /* begins as TCP, by a socket of the kernel */
-		fd = socket(43, SOCK_STREAM, family == AF_INET ? 0 : 1);
-		say("socket", fd);
+		fd = wait_with(socket(43, SOCK_STREAM, family == AF_INET ? 0 : 1));
 		say(mode, tcp_connect(fd, &d, nd));
+	} else if (!strcmp(mode, "smc-tfo")) {
+		fd = wait_with(socket(43, SOCK_STREAM, family == AF_INET ? 0 : 1));
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		say(mode, sendto(fd, tag, length, MSG_FASTOPEN, (void *)&d, nd));
 	} else if (!strcmp(mode, "l2tp")) {
-		fd = socket(family, SOCK_DGRAM, 115);
-		say("socket", fd);
+		fd = wait_with(socket(family, SOCK_DGRAM, 115));
 		say(mode, sendto(fd, tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "dccp")) {
+		fd = wait_with(socket(family, 6, 33));
+		setsockopt(fd, 269, 2 /* service code */, &(int){7}, 4);
+		say(mode, tcp_connect(fd, &d, nd));
 	} else if (!strcmp(mode, "udp")) {
 		say(mode, sendto(socket(family, SOCK_DGRAM, 0), tag, length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "ping")) {
@@ -161,7 +207,7 @@ int main(int argc, char **argv)
 		fd = socket(AF_INET, SOCK_DGRAM, 0);
 		d.ss_family = AF_UNSPEC;
 		say(mode, sendto(fd, tag, length, 0, (void *)&d, nd));
-	} else if (!strcmp(mode, "mapped-tcp") || !strcmp(mode, "mapped-udp") || !strcmp(mode, "sockaddr-in")) {
+	} else if (!strcmp(mode, "mapped-tcp") || !strcmp(mode, "mapped-udp") || !strcmp(mode, "mapped-mptcp") || !strcmp(mode, "sockaddr-in")) {
 		char text[64];
 		struct sockaddr_storage mapped;
 		socklen_t n;
@@ -170,6 +216,8 @@ int main(int argc, char **argv)
 		n = address(text, PORT, &mapped);
 		if (!strcmp(mode, "mapped-tcp"))
 			say(mode, tcp_connect(socket(AF_INET6, SOCK_STREAM, 0), &mapped, n));
+		else if (!strcmp(mode, "mapped-mptcp"))
+			say(mode, tcp_connect(socket(AF_INET6, SOCK_STREAM, 262), &mapped, n));
 		else if (!strcmp(mode, "mapped-udp"))
 			say(mode, sendto(socket(AF_INET6, SOCK_DGRAM, 0), tag, length, 0, (void *)&mapped, n));
 		else

@@ -5,8 +5,8 @@
 int main(int argc, char **argv)
 {
 	struct sockaddr_storage any;
-	socklen_t size = address("0.0.0.0", atoi(argv[1]), &any);
-	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1, one;
+	socklen_t size = address("::", atoi(argv[1]), &any);
+	int fd = socket(AF_INET6, SOCK_STREAM, 0), on = 1, one;
 	char text[256];
 	ssize_t got;
 

@@ -5,37 +5,35 @@
  *   tcp       one TCP connection to port 7000; prints what became of it
  */
 
-#include <arpa/inet.h>
+#include "address.h"
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define COUNT 5
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in d = {.sin_family = AF_INET, .sin_port = htons(7000)};
+	struct sockaddr_storage d;
+	socklen_t size = address(argv[2], 7000, &d);
+	int family = d.ss_family;
 	const char *tag = argv[3];
 	int length = strlen(tag), fds[COUNT], pair[2], inflight = !strcmp(argv[1], "inflight");
-	unsigned char echo[64] = {8};
+	unsigned char echo[64] = {family == AF_INET ? 8 : 128};
 	char control[CMSG_SPACE(sizeof(fds))] = {}, byte = 'x';
 	struct iovec io = {&byte, 1};
 	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	inet_pton(AF_INET, argv[2], &d.sin_addr);
 	memcpy(echo + 8, tag, length);
-	fds[0] = socket(AF_INET, SOCK_DGRAM, 0);
-	fds[1] = socket(AF_INET, SOCK_DGRAM, 0);
-	fds[2] = socket(AF_INET, SOCK_DGRAM, 136);
-	fds[3] = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
-	fds[4] = socket(AF_INET, SOCK_STREAM, 0);
-	connect(fds[1], (void *)&d, sizeof(d));
-	connect(fds[2], (void *)&d, sizeof(d));
-	if (connect(fds[4], (void *)&d, sizeof(d)))
+	fds[0] = socket(family, SOCK_DGRAM, 0);
+	fds[1] = socket(family, SOCK_DGRAM, 0);
+	fds[2] = socket(family, SOCK_DGRAM, 136);
+	fds[3] = socket(family, SOCK_DGRAM, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	fds[4] = socket(family, SOCK_STREAM, 0);
+	connect(fds[1], (void *)&d, size);
+	connect(fds[2], (void *)&d, size);
+	if (connect(fds[4], (void *)&d, size))
 		return perror("connect"), 1;
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 	if (inflight) {
@@ -53,10 +51,10 @@ int main(int argc, char **argv)
 		recvmsg(pair[1], &m, 0);
 		memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fds));
 	}
-	sendto(fds[0], tag, length, 0, (void *)&d, sizeof(d));
+	sendto(fds[0], tag, length, 0, (void *)&d, size);
 	send(fds[1], tag, length, 0);
 	send(fds[2], tag, length, 0);
-	sendto(fds[3], echo, 8 + length, 0, (void *)&d, sizeof(d));
+	sendto(fds[3], echo, 8 + length, 0, (void *)&d, size);
 	send(fds[4], tag, length, MSG_NOSIGNAL);
 	puts("SENT");
 	return 0;

@@ -7,13 +7,10 @@
  *   give      opens the sockets, hands them to whoever connects to the unix socket OTHER
  *   take      sends with the sockets from the unix socket OTHER
  */
-#include <arpa/inet.h>
+#include "address.h"
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -21,14 +18,14 @@
 
 static void reach(int udp, int tcp, const char *denied, const char *tag)
 {
-	struct sockaddr_in d = {.sin_family = AF_INET, .sin_port = htons(7000)};
+	struct sockaddr_storage d;
+	socklen_t size = address(denied, 7000, &d);
 	struct pollfd p = {tcp, POLLOUT};
 
-	inet_pton(AF_INET, denied, &d.sin_addr);
-	if (sendto(udp, tag, strlen(tag), 0, (void *)&d, sizeof(d)) < 0)
+	if (sendto(udp, tag, strlen(tag), 0, (void *)&d, size) < 0)
 		perror("sendto");
 	fcntl(tcp, F_SETFL, O_NONBLOCK);
-	connect(tcp, (void *)&d, sizeof(d));
+	connect(tcp, (void *)&d, size);
 	poll(&p, 1, 300);
 }
 
@@ -50,7 +47,7 @@ int main(int argc, char **argv)
 	struct iovec io = {&byte, 1};
 	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	int fds[2], fd;
+	int fds[2], fd, family = strchr(denied, ':') ? AF_INET6 : AF_INET;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!strcmp(mode, "clone")) {
@@ -62,7 +59,7 @@ int main(int argc, char **argv)
 		fd = socket(AF_UNIX, SOCK_STREAM, 0);
 		strcpy(un.sun_path, other);
 		if (!strcmp(mode, "give")) {
-			fds[0] = socket(AF_INET, SOCK_DGRAM, 0), fds[1] = socket(AF_INET, SOCK_STREAM, 0);
+			fds[0] = socket(family, SOCK_DGRAM, 0), fds[1] = socket(family, SOCK_STREAM, 0);
 			unlink(other);
 			if (bind(fd, (void *)&un, sizeof(un)) || listen(fd, 1))
 				return perror("bind"), 1;
@@ -86,6 +83,6 @@ int main(int argc, char **argv)
 		if (!strcmp(mode, "child") && fork())
 			return wait(NULL), 0;
 	}
-	reach(socket(AF_INET, SOCK_DGRAM, 0), socket(AF_INET, SOCK_STREAM, 0), denied, tag);
+	reach(socket(family, SOCK_DGRAM, 0), socket(family, SOCK_STREAM, 0), denied, tag);
 	return 0;
 }
