@@ -46,14 +46,20 @@ const local: Local = {
     return 0;
   },
   policyEngine: async () => (await import('./datapath/policy-engine.ts')).openPolicyEngine(OBJECT),
-  'agent detach': async ({ pinDir }) => {
-    const { detachKernel } = await import('./datapath/kernel.ts');
+  'agent detach': async ({ pinDir, stateDir }) => {
+    const [{ detachKernel }, { releaseReservedPorts }] = await Promise.all([
+      import('./datapath/kernel.ts'),
+      import('./agent/reserved-ports.ts'),
+    ]);
     const removed = detachKernel(pinDir);
     process.stdout.write(
       removed.length === 0
         ? `Nothing is pinned in ${pinDir}: nothing was enforced from there.\n`
         : `Removed ${removed.length} pins from ${pinDir}: nothing is enforced and nothing is observed any more.\n`,
     );
+    const released = releaseReservedPorts(stateDir);
+    if (released > 0)
+      process.stdout.write(`net.ipv4.ip_local_reserved_ports is as it was, in ${released} network namespaces.\n`);
     return 0;
   },
 };
@@ -114,6 +120,7 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       cloudTags: settings.cloudTags,
       enablePolicy: settings.enablePolicy,
       pending: settings.pending,
+      reservePorts: settings.reservePorts,
       object: OBJECT,
       version: VERSION,
       baseUrl: baseUrl === '' ? 'http://127.0.0.1:7460' : baseUrl,

@@ -36,6 +36,7 @@ import { preview } from './preview.ts';
 import { ProcessTable } from './process-table.ts';
 import { RecentCounts } from './recent-counts.ts';
 import { Reporter } from './reporter.ts';
+import { ReservedPorts } from './reserved-ports.ts';
 import { runCgroups } from './run-cgroup.ts';
 import { ServerClient } from './server-client.ts';
 import { watchServer } from './server-watch.ts';
@@ -77,8 +78,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const labels = new Labels(kernel, tree, users, scope, options.gateways);
   const netns = new NetworkNamespaces(kernel);
   const enforcement = new Enforcement(kernel, labels, netns, users, options);
-  const isEnforced = (identity: number): boolean => enforcement.enforced(identity).egress;
-  const guard = new PacketGuard(kernel, netns, options.cgroupMount, isEnforced, log);
+  const guard = new PacketGuard(kernel, netns, options.cgroupMount, (id) => enforcement.enforced(id).egress, log);
+  const ports = new ReservedPorts(options, netns, kernel, () => enforcement.applied);
   const problems = new Map<string, string>();
   const client = new ServerClient(options.server);
   const hostPath = `/v1/agent/hosts/${encodeURIComponent(options.hostName)}`;
@@ -337,6 +338,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       late.look();
       netns.refresh();
       guard.look();
+      ports.look();
       enforcement.refreshListening();
       files.look();
       if (++looks % MATCH_LOOKS === 0)

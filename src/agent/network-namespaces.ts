@@ -54,18 +54,28 @@ export class NetworkNamespaces {
    * says the cookie, read inside: a process may have gone elsewhere since it was looked at, and inodes are used again.
    */
   each(visit: (cookie: number) => void): void {
-    const visited = new Set([netnsCookie()]);
-    for (const cookie of visited) visit(cookie);
-    for (const path of this.#paths) {
-      try {
-        inNetns(path, () => {
-          const cookie = netnsCookie();
-          if (!visited.has(cookie)) visit(cookie);
-          visited.add(cookie);
-        });
-      } catch (error) {
-        if (!GONE.has((error as { code?: string }).code ?? '')) throw error;
-      }
+    visitEach(this.#paths, visit);
+  }
+}
+
+/** The same over all that have a process now. */
+export function visitNamespaces(visit: (cookie: number) => void): void {
+  visitEach(findNamespaces(), visit);
+}
+
+function visitEach(paths: readonly string[], visit: (cookie: number) => void): void {
+  const own = netnsCookie();
+  const visited = new Set([own]);
+  visit(own);
+  for (const path of paths) {
+    try {
+      inNetns(path, () => {
+        const cookie = netnsCookie();
+        if (!visited.has(cookie)) visit(cookie);
+        visited.add(cookie);
+      });
+    } catch (error) {
+      if (!GONE.has((error as { code?: string }).code ?? '')) throw error;
     }
   }
 }

@@ -24,6 +24,8 @@ export interface AgentOptions {
   readonly enablePolicy?: 'default' | 'always' | 'never';
   /** What a process may do of which only user space can tell who it is, until it has. Default `allow`. */
   readonly pending?: 'allow' | 'deny';
+  /** Whether ports that registrations own are kept out of the ephemeral range. Default `on`. */
+  readonly reservePorts?: 'on' | 'off';
   /** Folder with registrations of this host alone; need not exist. */
   readonly workloadsDir: string;
   /** The compiled BPF object. */

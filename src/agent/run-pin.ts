@@ -175,6 +175,6 @@ export function startTicksOf(pid: number): number | undefined {
   }
 }
 
-function bootId(): string {
+export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

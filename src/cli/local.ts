@@ -34,6 +34,7 @@ export interface Settings {
   readonly cloudTags: string;
   readonly enablePolicy: 'default' | 'always' | 'never';
   readonly pending: 'allow' | 'deny';
+  readonly reservePorts: 'on' | 'off';
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
   readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
@@ -105,6 +106,14 @@ const PENDING: Flag = {
   env: 'POSTERN_PENDING',
   default: 'allow',
 };
+const RESERVE_PORTS: Flag = {
+  name: 'reserve-ports',
+  value: 'on|off',
+  choices: ['on', 'off'],
+  summary: 'keep ports that registrations own out of the ephemeral range (net.ipv4.ip_local_reserved_ports)',
+  env: 'POSTERN_RESERVE_PORTS',
+  default: 'on',
+};
 const CONTAINER_SOCKETS: Flag = {
   name: 'container-sockets',
   value: 'PATH,...',
@@ -163,6 +172,7 @@ export const AGENT_FLAGS: readonly Flag[] = [
   CLOUD_TAGS,
   ENABLE_POLICY,
   PENDING,
+  RESERVE_PORTS,
 ];
 export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
 
@@ -187,6 +197,7 @@ function toSettings(call: Call): Settings {
     gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
     enablePolicy: read('enable-policy', 'default') as Settings['enablePolicy'],
     pending: read('pending', 'allow') as Settings['pending'],
+    reservePorts: read('reserve-ports', 'on') as Settings['reservePorts'],
     containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
     workloadsDir: read('workloads-dir', WORKLOADS_DIR.default!),
     cloudTags: read('cloud-tags', CLOUD_TAGS.default!),

@@ -66,6 +66,8 @@ export interface Instance {
 /** `split`: server and agent are processes of their own; `start` and `stop` are the agent's. */
 export async function startInstance({
   mode = 'standalone' as 'standalone' | 'split',
+  /** Network namespace in which it runs: "/run/netns/x". */
+  netns = undefined as string | undefined,
   /** Postern runs below its own cgroup root, as it does on a host. */
   inside = false,
   /** Folder below its cgroup that is the agent's --cgroup-root. */
@@ -96,6 +98,7 @@ export async function startInstance({
     POSTERN_HOST_NAME: 'host-a',
     POSTERN_WORKLOADS_DIR: join(folder, 'workloads.d'),
     POSTERN_HOST_LABELS: 'site=fra,tier=db',
+    POSTERN_RESERVE_PORTS: 'off', // a setting of the whole machine
     ...more,
   };
   let child: ChildProcess | undefined;
@@ -105,7 +108,8 @@ export async function startInstance({
     const enter = inside
       ? ['sh', '-c', 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"', join(cgroupDir, 'postern')]
       : [];
-    const [program, ...words] = [...enter, join(ROOT, 'postern'), command];
+    const there = netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--'];
+    const [program, ...words] = [...there, ...enter, join(ROOT, 'postern'), command];
     const launched = spawn(program!, words, { env, stdio: ['ignore', out, out] });
     closeSync(out);
     return launched;
