@@ -1,22 +1,12 @@
 /**
  * Compile time of 1000 policies x 1000 and x 10000 identities: from nothing, with one policy changed, and with one
- * identity more. Prints milliseconds, the best and the median of some rounds. `sparse`: each policy is about a few
- * workloads. `dense`: each of 20 namespaces has policies that select all of its workloads (1000 identities only: its
- * result grows with the square).
+ * identity more. Prints milliseconds, the best and the median of some rounds. Dense worlds have 1000 identities only:
+ * their result grows with the square.
  */
 
-import { cidrPrefixes } from '../../src/core/cidr-prefixes.ts';
 import { PolicyCompiler } from '../../src/core/compile.ts';
-import { localIdentity, workloadIdentity } from '../../src/core/identity.ts';
-import { workloadLabels } from '../../src/core/label.ts';
-import { type Policy, parsePolicy } from '../../src/core/policy.ts';
-import type { World } from '../../src/core/world.ts';
+import { makeIdentity, makePolicy, makeWorld, POLICIES, SHAPES, type Shape } from './compile-world.ts';
 import { report } from './row.ts';
-
-const SHAPES = ['sparse', 'dense', 'world'] as const;
-type Shape = (typeof SHAPES)[number];
-
-const POLICIES = 1000;
 
 for (const shape of SHAPES) measure(shape, 1000, 15, { full: 300, 'one policy changed': 30, 'one identity more': 20 });
 measure('sparse', 10_000, 3, { full: 2000, 'one policy changed': 50, 'one identity more': 20 });
@@ -74,72 +64,4 @@ function timeOf(work: () => unknown): number {
   const start = performance.now();
   work();
   return performance.now() - start;
-}
-
-function makeWorld(shape: Shape, size: number): World {
-  const policies = Array.from({ length: POLICIES }, (_, i) => makePolicy(shape, i, 8443, size));
-  return {
-    identities: Array.from({ length: size }, (_, i) => makeIdentity(shape, i)),
-    cidrs: cidrPrefixes(policies).map((prefix, i) => ({ id: localIdentity(i + 1), prefix })),
-    policies,
-    namespaces: Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`ns${i}`, { team: `team${i % 4}` }])),
-    clusterName: 'default',
-  };
-}
-
-function makeIdentity(shape: Shape, i: number) {
-  const labels = { app: `app${i}`, tier: ['web', 'api', 'db'][i % 3]!, shape };
-  return {
-    id: workloadIdentity(256 + i),
-    labels: workloadLabels(`ns${i % 20}`, labels),
-    ports: { http: { port: 8000 + (i % 7), protocol: 'TCP' as const } },
-  };
-}
-
-function makePolicy(shape: Shape, i: number, port: number, size: number): Policy {
-  const app = (n: number) => ({
-    matchLabels: { app: `app${n % size}`, 'k8s:io.kubernetes.pod.namespace': `ns${n % 20}` },
-  });
-  const spec =
-    shape !== 'dense'
-      ? {
-          endpointSelector: { matchLabels: { app: `app${i}` } },
-          ingress: [
-            {
-              fromEndpoints: [app(i + 20), app(i + 40), app(i + 7)],
-              toPorts: [{ ports: [{ port: 8080, protocol: 'TCP' }, { port }] }],
-            },
-            {
-              fromCIDR: [`10.${i % 256}.${i >> 8}.0/24`],
-              toPorts: [{ ports: [{ port: 1000 + i, endPort: 3000 + i, protocol: 'TCP' }] }],
-            },
-          ],
-          egress: [
-            { toEndpoints: [app(i + 1), app(i + 3)] },
-            {
-              toEntities: [shape === 'world' ? 'world' : 'host'],
-              toPorts: [{ ports: [{ port: 443, protocol: 'TCP' }] }],
-            },
-          ],
-          ingressDeny: [{ fromEndpoints: [app(i + 60)] }],
-        }
-      : {
-          endpointSelector: {},
-          ingress: [
-            {
-              fromEndpoints: [{ matchLabels: { tier: ['web', 'api'][i % 2]! } }],
-              toPorts: [{ ports: [{ port: 1000 + i, protocol: 'TCP' }, { port }] }],
-            },
-          ],
-          egress: [{ toEndpoints: [app(i)], toPorts: [{ ports: [{ port: 'http' }] }] }],
-        };
-  const document = {
-    apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name: `p${i}`, namespace: `ns${i % 20}` },
-    spec,
-  };
-  const parsed = parsePolicy(document);
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-  return parsed.value;
 }
