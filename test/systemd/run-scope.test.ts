@@ -21,7 +21,7 @@ let machine: Machine;
 function confinement(): string {
   const unit = readFileSync(join(import.meta.dirname, '../../systemd/postern-agent.service'), 'utf8');
   const wanted =
-    /^(CapabilityBoundingSet|NoNewPrivileges|ProtectSystem|ProtectControlGroups|RestrictAddressFamilies|PrivateDevices|SystemCallFilter|RestrictNamespaces)=.*$/gm;
+    /^(CapabilityBoundingSet|NoNewPrivileges|ProtectSystem|ProtectControlGroups|RestrictAddressFamilies|PrivateDevices|SystemCallFilter|RestrictNamespaces|ReadOnlyPaths|ReadOnlyPaths)=.*$|^ReadWritePaths=.proc.*$/gm;
   return [...unit.matchAll(wanted)].map(([line]) => `-p '${line}'`).join(' ');
 }
 
@@ -56,6 +56,19 @@ else {
       const state = await machine.must(`systemctl show -p LoadState --value ${NAME}`);
       return state.trim() === 'not-found';
     });
+  });
+
+  test('a confined agent keeps ports out of the ephemeral range of another network namespace', async () => {
+    const pid = Number(await machine.must('setsid unshare --net sleep 1000 > /dev/null 2>&1 & echo $!'));
+    const there = `nsenter --net=/proc/${pid}/ns/net --`;
+    const sysctl = '/proc/sys/net/ipv4/ip_local_reserved_ports';
+    await until('the namespace is there', async () => {
+      const links = await machine.must(`readlink /proc/1/ns/net /proc/${pid}/ns/net`);
+      return new Set(links.trim().split('\n')).size === 2;
+    });
+    await machine.must(`systemd-run --quiet --wait --pipe ${confinement()} ${there} sh -c 'echo 40000 > ${sysctl}'`);
+    assert.is((await machine.must(`${there} cat ${sysctl}`)).trim(), '40000');
+    await machine.must(`kill -9 ${pid}`);
   });
 }
 
