@@ -98,8 +98,19 @@ struct l3_val {
 	__u8 pad[3];
 };
 
-/* POLICY_AUDIT beside a denial: forwarded, and reported as what would have been dropped. */
-enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2, POLICY_DEFAULT_DENY = 3, POLICY_AUDIT = 8 };
+/*
+ * Beside a denial: POLICY_AUDIT = forwarded, and reported as what would have been dropped; how it feels to the program, neither of
+ * the two = EPERM at once.
+ */
+enum policy_verdict {
+	POLICY_ALLOW = 1,
+	POLICY_DENY = 2,
+	POLICY_DEFAULT_DENY = 3,
+	POLICY_AUDIT = 8,
+	POLICY_REFUSED = 16, /* ECONNREFUSED at once */
+	POLICY_TIMEOUT = 32, /* as if its packets were lost */
+};
+#define POLICY_WORD 7 /* the verdict without what stands beside it */
 
 /* Longest prefix wins: 32 = the table's fallback, 40 = every port of a protocol, 41..56 = a port or an aligned range. */
 struct l4_key {
@@ -345,6 +356,7 @@ enum sk_flag {
 	SK_ESTABLISHED = 8,
 	SK_OLD = 16, /* older than the agent */
 	SK_PINNED = 32, /* labelled by a `listen` clause */
+	SK_LOST = 64, /* denied with POLICY_TIMEOUT at connect(): no packet of it leaves, none that opens it comes in */
 };
 
 /* Who owns a socket and, of a stream, what its connection is: value of `connection`, by socket cookie. */
@@ -565,7 +577,8 @@ struct verdict_probe {
 	__u8 direction;
 	__u8 allow;
 	__u8 reason;
-	__u16 pad;
+	__u8 denial; /* POLICY_REFUSED, POLICY_TIMEOUT, 0 = EPERM */
+	__u8 pad;
 	__u32 rule;
 	__u32 gen;
 };

@@ -246,8 +246,11 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	if (j.allow) {
 		c->gen = j.gen;
 		c->rule = j.rule;
+		c->flags &= ~SK_LOST; /* the next SYN goes out */
 		return 0;
 	}
+	if ((c->flags & SK_LOST) && state == TCP_SYN_SENT)
+		return 0; /* denied before, and said then */
 	was = *c; /* the entry goes with the connection */
 	c = &was;
 	sport = BPF_CORE_READ(sk, __sk_common.skc_num);

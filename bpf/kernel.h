@@ -26,6 +26,7 @@
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_RAW 255
 #define EPROTONOSUPPORT 93
+#define ECONNREFUSED 111
 #define IPPROTO_MPTCP 262
 #define TCP_FLAGS 13 /* offset in the header */
 #define TCP_SYN 0x02

@@ -6,10 +6,14 @@
  *            ICMP by its type, see icmp.h
  *   egress:  listening → pass (the SYN was judged); stream to its own peer → pass, a SYN only under the policy of its connect();
  *            all else judge the destination
+ * A stream that connect() denied in silence (SK_LOST) sends nothing, and nothing reaches it: not even a SYN that would open it.
  */
 #include "label.h"
 #include "event.h"
 #include "icmp.h"
+
+/* Of an egress hook: to a datagram's sender it was sent. A SYN must not be dropped so: TCP would try it for ever. */
+#define DROP_SILENTLY 2
 
 static __always_inline __u32 sk_identity(struct bpf_sock *sk, const struct connection *c)
 {
@@ -256,7 +260,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 				      protocol, netns);
 	}
 	if (!j.allow)
-		return 0;
+		return !ingress && j.denial == POLICY_TIMEOUT ? DROP_SILENTLY : 0;
 	if (known) {
 		known->gen = cfg.gen;
 		if (!known->untold || ingress)
@@ -298,6 +302,19 @@ static __always_inline bool host_answers(struct __sk_buff *skb, __u8 protocol, s
 	return j.allow;
 }
 
+static __always_inline bool is_lost(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct connection *c = bpf_map_lookup_elem(&connection, &cookie);
+
+	if (!c) {
+		struct sk_info *info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+
+		c = info ? &info->c : NULL;
+	}
+	return c && (c->flags & SK_LOST);
+}
+
 SEC("cgroup_skb/ingress")
 int on_ingress(struct __sk_buff *skb)
 {
@@ -311,8 +328,11 @@ int on_ingress(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	if (sk->type == SOCK_STREAM && sk->state != TCP_LISTEN)
+	/* one test for an established packet: of all states these two alone are the same without this bit */
+	if (sk->type == SOCK_STREAM && (sk->state & ~(TCP_LISTEN ^ TCP_SYN_SENT)) != TCP_SYN_SENT)
 		return 1;
+	if (sk->type == SOCK_STREAM && sk->state == TCP_SYN_SENT)
+		return !is_lost(skb, sk);
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 	if (!info && sk->type == SOCK_RAW && is_backfilled())
 		return 0; /* it is being made: hashed, not labelled yet */
@@ -378,8 +398,8 @@ int on_egress(struct __sk_buff *skb)
 
 		c = bpf_map_lookup_elem(&connection, &cookie) ?: c;
 	}
-	if (c && (c->flags & SK_FAILSAFE))
-		return 1;
+	if (c && (c->flags & (SK_FAILSAFE | SK_LOST)))
+		return (c->flags & SK_FAILSAFE) != 0;
 	id = sk_identity(sk, c);
 	cfg = ident_cfg_read(id);
 	if (!c && !id) { /* a socket of the kernel itself */
@@ -409,5 +429,5 @@ int on_egress(struct __sk_buff *skb)
 				      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, c ? c->netns : 0);
 		return j.allow & 1;
 	}
-	return datagram(skb, sk, info, id, cfg, false) & 1;
+	return datagram(skb, sk, info, id, cfg, false) & 3;
 }

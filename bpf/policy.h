@@ -27,6 +27,7 @@ struct judged {
 	__u8 audit; /* would be denied: the policy or the identity is only audited */
 	__u8 reason;
 	__u8 direction;
+	__u8 denial; /* how it feels: POLICY_REFUSED, POLICY_TIMEOUT, 0 = EPERM */
 };
 
 static __always_inline struct ident_cfg ident_cfg_read(__u32 identity)
@@ -169,7 +170,8 @@ static __always_inline struct judged judge(struct ident_cfg cfg, __u32 identity,
 	}
 	if (verdict == POLICY_ALLOW)
 		return j;
-	j.reason = (verdict & ~POLICY_AUDIT) == POLICY_DENY ? REASON_POLICY_DENY : REASON_POLICY_DENIED;
+	j.denial = verdict & (POLICY_REFUSED | POLICY_TIMEOUT);
+	j.reason = (verdict & POLICY_WORD) == POLICY_DENY ? REASON_POLICY_DENY : REASON_POLICY_DENIED;
 	if ((verdict & POLICY_AUDIT) || (cfg.flags & IDENT_AUDIT))
 		j.audit = 1;
 	else

@@ -22,6 +22,7 @@ int probe_verdict(struct __sk_buff *skb)
 	j = judge(cfg, p.local, p.remote, p.direction, p.protocol, p.port);
 	p.allow = j.allow;
 	p.reason = j.reason;
+	p.denial = j.denial;
 	p.rule = j.rule;
 	p.gen = j.gen;
 	bpf_skb_store_bytes(skb, PROBE_OFFSET, &p, sizeof(p), 0);

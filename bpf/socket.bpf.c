@@ -6,7 +6,8 @@
  *   bind              the caller owns the socket; a registered port belongs to its workload
  *   post_bind         a bound datagram socket can be reached: `local`
  *   sock_release      takes it out of `local` and `connection`
- *   connect, sendmsg  judge egress and, for a destination on this host, its ingress: EPERM for either, one event
+ *   connect, sendmsg  judge egress and, for a destination on this host, its ingress: for either EPERM, ECONNREFUSED or, by the
+ *                     packet hooks, silence, as the policy that decided has it; one event
  */
 #include "label.h"
 #include "event.h"
@@ -298,7 +299,15 @@ static __always_inline void label_subflow(struct connection *c, struct bpf_sock 
 	}
 }
 
-/* connect() of a stream. 1 = go on, 0 = EPERM. */
+/* What the caller of a denied connect() or sendmsg() gets at once. */
+static __always_inline int denied(const struct judged *j)
+{
+	if (j->denial == POLICY_REFUSED)
+		bpf_set_retval(-ECONNREFUSED);
+	return 0;
+}
+
+/* connect() of a stream. 1 = go on, 0 = EPERM, or as `denied` says. */
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock *sk, struct addr *dst)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
@@ -324,8 +333,11 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 	j = judge_send(&c, cfg, &p, protocol, c.port, false);
 	if (!j.allow || j.audit)
 		deny_report(&c, &j, &p, dst, c.port, sk->src_port, protocol);
-	if (!j.allow)
-		return 0;
+	if (!j.allow) {
+		if (j.denial != POLICY_TIMEOUT)
+			return denied(&j);
+		c.flags = SK_LOST;
+	}
 	c.remote_id = p.id;
 	c.peer_tgid = p.tgid;
 	c.rule = j.audit ? 0 : j.rule;
@@ -342,7 +354,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 	return 1;
 }
 
-/* connect() of a datagram socket, and sendmsg() with an address. 1 = go on, 0 = EPERM. */
+/* connect() of a datagram socket, and sendmsg() with an address. 1 = go on, 0 = EPERM, or as `denied` says. */
 static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_sock *sk, struct addr *dst, bool connecting)
 {
 	__u16 port = bpf_ntohs(ctx->user_port);
@@ -392,10 +404,12 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 		known->gen = cfg.gen;
 		goto allowed;
 	}
+	if (!j.allow && j.denial == POLICY_TIMEOUT)
+		goto allowed; /* as far as the packet hooks, which drop it here or where it arrives, and say so */
 	if (!j.allow || j.audit)
 		deny_report(&info->c, &j, &p, dst, port, sk->src_port, protocol);
 	if (!j.allow)
-		return 0;
+		return denied(&j);
 	if (known) {
 		known->gen = cfg.gen;
 		known->remote_id = p.id;

@@ -217,7 +217,7 @@ static __always_inline void on_close(struct tcp_sock *tp, const struct sock_comm
 	struct ends e;
 
 	if (!(c->flags & SK_ESTABLISHED)) {
-		if (old != TCP_SYN_SENT)
+		if (old != TCP_SYN_SENT || (c->flags & SK_LOST)) /* lost: its denial was said at connect() */
 			return;
 		ends_of(tp, &e);
 		f = connection_event(FLOW_FAIL, c, &e);

@@ -120,6 +120,8 @@ async function startHostAgent(settings: Settings, server: string, baseUrl: strin
       cloudTags: settings.cloudTags,
       enablePolicy: settings.enablePolicy,
       pending: settings.pending,
+      mode: settings.mode,
+      deny: settings.deny,
       reservePorts: settings.reservePorts,
       object: OBJECT,
       version: VERSION,

@@ -36,7 +36,7 @@ export interface EndpointContext {
   readonly sockets: readonly OwnedSocket[];
   readonly labelsOf: (identity: number) => readonly string[];
   readonly derivedOf?: (process: HostProcess) => readonly string[];
-  readonly policyOf: (identity: number) => Endpoint['policy'];
+  readonly policyOf: (identity: number) => Required<Pick<Endpoint, 'mode' | 'policy'>>;
 }
 
 /**
@@ -86,7 +86,7 @@ function toEndpoint(unsorted: readonly LabelledProcess[], context: EndpointConte
     })),
     cgroup: first.process.cgroup,
     listening: listeningOf(new Set(members.map((member) => member.process.pid)), context.sockets),
-    policy: context.policyOf(identity),
+    ...context.policyOf(identity),
   };
 }
 

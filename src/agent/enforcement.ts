@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WireWorkload } from '../api/agent-stream.ts';
-import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
+import { type CompiledDirection, type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import { selectsHost } from '../core/host-selector.ts';
 import { type IdentityId, RESERVED, toIdentityId } from '../core/identity.ts';
 import type { Container } from '../core/match-place.ts';
 import type { MatchProgram, RegisteredWorkload } from '../core/match-program.ts';
 import { compileMatch } from '../core/match-program.ts';
+import { lesser, type Mode } from '../core/mode.ts';
 import { declaredOpens, joinOpens, type Opens } from '../core/opens.ts';
 import { addressIdentities } from '../core/workload-addresses.ts';
 import type { Kernel } from '../datapath/kernel.ts';
@@ -13,6 +14,7 @@ import { PolicyApplier } from '../datapath/policy-applier.ts';
 import { revoke } from '../datapath/revoke.ts';
 import { RuleTable } from '../datapath/rule-table.ts';
 import { type DesiredState, EMPTY_STATE, workloadKey } from './desired-state.ts';
+import { withHostMode } from './host-mode.ts';
 import { type Labels, scopeOf } from './labels.ts';
 import { ephemeralPorts } from './listening.ts';
 import { ListeningPorts } from './listening-ports.ts';
@@ -29,7 +31,10 @@ import type { UserNames } from './user-names.ts';
 /** Old slots are swept and connections judged a second time after this: whoever read the old word is done by then. */
 const SETTLE_MS = 50;
 
-type Settings = Pick<AgentOptions, 'hostLabels' | 'enablePolicy' | 'pending' | 'cgroupMount' | 'cgroupRoot'>;
+type Settings = Pick<
+  AgentOptions,
+  'hostLabels' | 'enablePolicy' | 'pending' | 'mode' | 'deny' | 'cgroupMount' | 'cgroupRoot'
+>;
 
 /**
  * Desired state → kernel: compile, apply, label, revoke. All or nothing: when a revision does not compile or does not
@@ -48,6 +53,7 @@ export class Enforcement {
   readonly #netns: NetworkNamespaces;
   readonly #users: UserNames;
   readonly #pending: PendingSetting;
+  readonly #mode: Mode;
   readonly #hostLabels: Readonly<Record<string, string>>;
   readonly #scope: string;
   readonly #sockets = createSocketUnitFiles();
@@ -72,17 +78,18 @@ export class Enforcement {
     labels: Labels,
     netns: NetworkNamespaces,
     users: UserNames,
-    { hostLabels, enablePolicy, pending = 'allow', cgroupMount, cgroupRoot }: Settings,
+    { hostLabels, enablePolicy, pending = 'allow', mode = 'enforce', deny, cgroupMount, cgroupRoot }: Settings,
   ) {
     this.#hostLabels = hostLabels;
     this.#scope = scopeOf(cgroupMount, cgroupRoot);
     this.#pending = pending;
+    this.#mode = mode;
     this.#world = new PolicyWorld((identity) => this.#listening.of(identity), enablePolicy, hostLabels);
     this.#kernel = kernel;
     this.#labels = labels;
     this.#netns = netns;
     this.#users = users;
-    this.#applier = new PolicyApplier(kernel.maps, this.rules);
+    this.#applier = new PolicyApplier(kernel.maps, this.rules, deny);
     this.#listening = new ListeningPorts(kernel.maps, ephemeralPorts());
   }
 
@@ -94,6 +101,16 @@ export class Enforcement {
   enforced(identity: number): { ingress: boolean; egress: boolean } {
     const compiled = this.#compiler.all().get(identity as IdentityId);
     return { ingress: compiled?.ingress.enforced ?? false, egress: compiled?.egress.enforced ?? false };
+  }
+
+  /** What policy does to an identity here: its mode is the lesser of the host's and its own. */
+  inEffect(identity: number): { mode: Mode; ingress: InEffect; egress: InEffect } {
+    const compiled = this.#compiler.all().get(identity as IdentityId);
+    return {
+      mode: lesser(this.#mode, this.#applied.identities.get(identity)?.mode),
+      ingress: inEffect(compiled?.ingress),
+      egress: inEffect(compiled?.egress),
+    };
   }
 
   /** At the start, before anything is attached: policy and match tables, no labels yet. */
@@ -208,7 +225,7 @@ export class Enforcement {
 
   #policy(state: DesiredState, revision: number): void {
     this.#listening.refresh(state);
-    const world = withInit(this.#world.of(state), this.#pending);
+    const world = withHostMode(withInit(this.#world.of(state), this.#pending), this.#mode);
     const updated = this.#compiler.update(world);
     // After a refusal the compiler is ahead of the kernel: then everything is compared, not only what changed.
     const changed = new Map<IdentityId, CompiledIdentity | undefined>(this.#behind ? this.#compiler.all() : updated);
@@ -224,6 +241,13 @@ export class Enforcement {
     this.#behind = false;
     this.revisions.applied(revision, flips, generation, fromUs, wallUs());
   }
+}
+
+type InEffect = 'enforced' | 'audit' | 'none';
+
+function inEffect(direction: CompiledDirection | undefined): InEffect {
+  if (!direction?.enforced) return 'none';
+  return direction.audit ? 'audit' : 'enforced';
 }
 
 function isList(value: unknown): value is Iterable<unknown> {

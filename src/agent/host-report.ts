@@ -99,6 +99,12 @@ export class HostReports {
       degraded,
       agentVersion: options.version,
       kernel: release(),
+      mode: options.mode ?? 'enforce',
+      settings: {
+        enablePolicy: options.enablePolicy ?? 'default',
+        pending: options.pending ?? 'allow',
+        deny: options.deny ?? 'eperm',
+      },
       ...(this.#os === undefined ? {} : { os: this.#os }),
       features: this.#features,
       addresses: netns.hostAddresses(),
@@ -169,12 +175,8 @@ export class HostReports {
       labelsOf: (identity) => reservedOrWire(state, identity),
       derivedOf: ({ exe, isHostPath, user, cgroup }) => derived.of({ exe: isHostPath ? exe : undefined, user, cgroup }),
       policyOf: (identity) => {
-        const { ingress, egress } = enforcement.enforced(identity);
-        return {
-          ingress: ingress ? 'enforced' : 'none',
-          egress: egress ? 'enforced' : 'none',
-          revision: state.revision,
-        };
+        const { mode, ingress, egress } = enforcement.inEffect(identity);
+        return { mode, policy: { ingress, egress, revision: state.revision } };
       },
     });
     yield;

@@ -1,4 +1,6 @@
+import type { Denial } from '../core/denial.ts';
 import type { Gateways } from '../core/gateways.ts';
+import type { Mode } from '../core/mode.ts';
 
 /** Where an agent's world is. Several agents run beside each other when none of these is shared. */
 export interface AgentOptions {
@@ -22,6 +24,10 @@ export interface AgentOptions {
   readonly cloudTags: string;
   /** Whom default deny meets: `default` whom a policy selects, `always` every workload, `never` nobody, and no rule is in force. */
   readonly enablePolicy?: 'default' | 'always' | 'never';
+  /** Nobody on this host goes beyond it. Default `enforce`. */
+  readonly mode?: Mode;
+  /** How a denial feels of which no policy says it. Default `eperm`. */
+  readonly deny?: Denial;
   /** What a process may do of which only user space can tell who it is, until it has. Default `allow`. */
   readonly pending?: 'allow' | 'deny';
   /** Whether ports that registrations own are kept out of the ephemeral range. Default `on`. */

@@ -1,5 +1,7 @@
 /** `/v1/hosts/{name}` and the report that a host's agent puts. */
 import * as v from 'valibot';
+import { DENIALS } from '../core/denial.ts';
+import { MODES } from '../core/mode.ts';
 import { object, oneOf } from './check.ts';
 import { Discovered } from './discover.ts';
 import { Drift } from './drift.ts';
@@ -52,8 +54,17 @@ const Observed = {
   ...Seen,
 };
 
+/** How the host's agent was started: flags and variables of its own. */
+export const HostSettings = object({
+  enablePolicy: oneOf(['default', 'always', 'never']),
+  pending: oneOf(['allow', 'deny']),
+  deny: oneOf(DENIALS),
+});
+
 /** Body of `PUT /v1/agent/hosts/{name}/report`. */
 export const HostReport = object({
+  mode: v.optional(oneOf(MODES)),
+  settings: v.optional(HostSettings),
   state: oneOf(['ready', 'degraded', 'new']),
   ...Observed,
   endpoints: v.array(Endpoint),
@@ -79,5 +90,12 @@ export const HostStatus = object({
   findings: v.optional(FindingCounts),
 });
 
-export const Host = object({ name: v.string(), mode: oneOf(['enforce']), status: HostStatus });
+export const Host = object({
+  name: v.string(),
+  /** Nobody on it goes beyond. */
+  mode: oneOf(MODES),
+  /** Absent = of an agent that does not say. */
+  settings: v.optional(HostSettings),
+  status: HostStatus,
+});
 export type Host = v.InferOutput<typeof Host>;

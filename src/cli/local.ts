@@ -3,7 +3,9 @@
  * must not import. src/main.ts passes them in.
  */
 
+import { DENIALS, type Denial } from '../core/denial.ts';
 import { editGateways, type Gateways } from '../core/gateways.ts';
+import { MODES, type Mode } from '../core/mode.ts';
 import type { Engine } from '../core/policy-case-run.ts';
 import { toPairs } from './command/workload-flags.ts';
 import type { Call, Flag } from './command.ts';
@@ -34,6 +36,8 @@ export interface Settings {
   readonly cloudTags: string;
   readonly enablePolicy: 'default' | 'always' | 'never';
   readonly pending: 'allow' | 'deny';
+  readonly mode: Mode;
+  readonly deny: Denial;
   readonly reservePorts: 'on' | 'off';
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
@@ -97,6 +101,24 @@ const ENABLE_POLICY: Flag = {
   summary: 'default: whom a policy selects; always: every workload is in default deny; never: no policy is in force',
   env: 'POSTERN_ENABLE_POLICY',
   default: 'default',
+};
+const MODE: Flag = {
+  name: 'mode',
+  value: 'MODE',
+  choices: MODES,
+  summary:
+    'what policy does on this host at most; audit: forward what it would drop, and say so; observe: judge nothing',
+  env: 'POSTERN_MODE',
+  default: 'enforce',
+};
+const DENY: Flag = {
+  name: 'deny',
+  value: 'HOW',
+  choices: DENIALS,
+  summary:
+    'how a denial feels to the program, unless the policy says: EPERM at once, ECONNREFUSED at once, or lost packets',
+  env: 'POSTERN_DENY',
+  default: 'eperm',
 };
 const PENDING: Flag = {
   name: 'pending',
@@ -171,6 +193,8 @@ export const AGENT_FLAGS: readonly Flag[] = [
   CONTAINER_SOCKETS,
   CLOUD_TAGS,
   ENABLE_POLICY,
+  MODE,
+  DENY,
   PENDING,
   RESERVE_PORTS,
 ];
@@ -197,6 +221,8 @@ function toSettings(call: Call): Settings {
     gateways: toGateways((maybe('gateways') ?? '').split(',').filter(Boolean)),
     enablePolicy: read('enable-policy', 'default') as Settings['enablePolicy'],
     pending: read('pending', 'allow') as Settings['pending'],
+    mode: read('mode', 'enforce') as Mode,
+    deny: read('deny', 'eperm') as Denial,
     reservePorts: read('reserve-ports', 'on') as Settings['reservePorts'],
     containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
     workloadsDir: read('workloads-dir', WORKLOADS_DIR.default!),

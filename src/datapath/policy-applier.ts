@@ -1,4 +1,5 @@
 import type { CompiledDirection, CompiledIdentity } from '../core/compile.ts';
+import type { Denial } from '../core/denial.ts';
 import { joinOpens, type Opens, policyOpens } from '../core/opens.ts';
 import { type AddressIdentity, AddressSlots } from './address-slots.ts';
 import type { DatapathMaps } from './maps.ts';
@@ -61,10 +62,11 @@ export class PolicyApplier {
   readonly #uses = new Map<number, number>();
   #generation = 0;
 
-  constructor(maps: DatapathMaps, rules: RuleTable) {
+  /** @param denial how a denial feels of which no policy says it */
+  constructor(maps: DatapathMaps, rules: RuleTable, denial: Denial = 'eperm') {
     this.#maps = maps;
     this.#addresses = new AddressSlots(maps, () => [...this.#active.values()].map(({ cfg }) => cfg.ip_slot));
-    this.#tables = new PortTables(rules);
+    this.#tables = new PortTables(rules, denial);
     this.#raw = new RawOpen(maps);
     for (const [id, cfg] of maps.ident_cfg.entriesBatch()) {
       if (id !== GENERATION_KEY) this.#active.set(id, { cfg, entries: new Map(), byPolicy: undefined });

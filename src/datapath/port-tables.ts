@@ -1,3 +1,4 @@
+import type { Denial } from '../core/denial.ts';
 import type { PortTable } from '../core/policy-table.ts';
 import { portPrefixes } from '../core/port-prefix.ts';
 import { contentHash } from './hash.ts';
@@ -9,6 +10,8 @@ export const POLICY_DENY = 2;
 export const POLICY_DEFAULT_DENY = 3;
 /** Beside one of the two denials: recorded, and forwarded. */
 export const POLICY_AUDIT = 8;
+/** Beside one of the two denials: how it feels. */
+export const DENIAL_BITS = { eperm: 0, refused: 16, timeout: 32 } as const satisfies Record<Denial, number>;
 
 /** What policy_l3 holds for one peer: inline, or a reference to a table of policy_l4. */
 export interface PeerValue {
@@ -29,9 +32,12 @@ export class PortTables {
   readonly #entries = new Map<number, readonly L4Entry[]>();
   readonly #numbers = new Map<string, number>();
   readonly #rules: RuleTable;
+  readonly #denial: Denial;
 
-  constructor(rules: RuleTable) {
+  /** @param denial how a denial feels of which no policy says it */
+  constructor(rules: RuleTable, denial: Denial = 'eperm') {
     this.#rules = rules;
+    this.#denial = denial;
   }
 
   /** The value for a peer with this table. The entries of its number are in `entries()`. */
@@ -70,7 +76,8 @@ export class PortTables {
   #answer(answer: PortTable['fallback']): { rule: number; verdict: number } {
     const isDefault = answer.verdict !== 'allow' && (answer.rules[0] ?? '').startsWith('default deny');
     const denial = (isDefault ? POLICY_DEFAULT_DENY : POLICY_DENY) | (answer.verdict === 'audit' ? POLICY_AUDIT : 0);
-    const verdict = answer.verdict === 'allow' ? POLICY_ALLOW : denial;
+    const feels = answer.verdict === 'deny' ? DENIAL_BITS[answer.denial ?? this.#denial] : 0;
+    const verdict = answer.verdict === 'allow' ? POLICY_ALLOW : denial | feels;
     return { rule: this.#rules.number(answer.rules), verdict };
   }
 }

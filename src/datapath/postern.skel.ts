@@ -386,6 +386,7 @@ export interface VerdictProbe {
   direction: number;
   allow: number;
   reason: number;
+  denial: number;
   pad: number;
   rule: number;
   gen: number;
@@ -402,7 +403,8 @@ export const verdictProbeCodec: Codec<VerdictProbe> = {
       direction: view.getUint8(offset + 27),
       allow: view.getUint8(offset + 28),
       reason: view.getUint8(offset + 29),
-      pad: view.getUint16(offset + 30, true),
+      denial: view.getUint8(offset + 30),
+      pad: view.getUint8(offset + 31),
       rule: view.getUint32(offset + 32, true),
       gen: view.getUint32(offset + 36, true),
     };
@@ -416,7 +418,8 @@ export const verdictProbeCodec: Codec<VerdictProbe> = {
     view.setUint8(offset + 27, value.direction);
     view.setUint8(offset + 28, value.allow);
     view.setUint8(offset + 29, value.reason);
-    view.setUint16(offset + 30, value.pad, true);
+    view.setUint8(offset + 30, value.denial);
+    view.setUint8(offset + 31, value.pad);
     view.setUint32(offset + 32, value.rule, true);
     view.setUint32(offset + 36, value.gen, true);
   },

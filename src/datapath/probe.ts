@@ -27,6 +27,7 @@ export function probeVerdict(kernel: Kernel, question: Question): VerdictProbe {
     direction: question.direction === 'ingress' ? 1 : 2,
     allow: 0,
     reason: 0,
+    denial: 0,
     pad: 0,
     rule: 0,
     gen: 0,

@@ -57,7 +57,7 @@ function context(match: Record<string, MatchClause[]> = { web: WEB }, sockets: O
     workloads: new Map(workloads.map((workload) => [`shop/${workload.name}`, workload])),
     sockets,
     labelsOf: () => ['user:app=web'],
-    policyOf: () => ({ ingress: 'enforced', egress: 'none', revision: 42 }),
+    policyOf: () => ({ mode: 'enforce', policy: { ingress: 'enforced', egress: 'none', revision: 42 } }),
   };
 }
 
@@ -89,6 +89,7 @@ test('processes of a labelled cgroup are one endpoint, named by the cgroup', () 
         { port: 80, protocol: 'TCP', address: '0.0.0.0' },
         { port: 53, protocol: 'UDP', address: '::' },
       ],
+      mode: 'enforce',
       policy: { ingress: 'enforced', egress: 'none', revision: 42 },
     },
   ]);
