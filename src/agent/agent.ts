@@ -153,7 +153,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const queue = new FlowQueue(client, options.hostName);
   const talkers = new Talkers();
   const recent = new RecentCounts();
-  const surroundings = new Surroundings(users, log);
+  const surroundings = new Surroundings(users, (cgroup) => containers.of(cgroup), log);
   const tell = (flow: Flow): void => {
     flowLog.push(flow);
     queue.push(flow);

@@ -123,13 +123,14 @@ export class HostReports {
   }
 
   #around(found: HostReport['discover']): Partial<HostReport> {
-    const { kernel, recent, surroundings } = this.#sources;
+    const { kernel, labels, recent, surroundings } = this.#sources;
     const attached = kernel.attached();
     const missing = ALL_PROGRAMS.filter((name) => !attached.includes(name));
     const talkers = found.filter(({ kind }) => kind === 'talker').length;
     return {
       bootedAt: BOOTED_AT,
       unregistered: { listeners: found.length - talkers, talkers },
+      provisional: labels.provisional,
       recent: recent.read(),
       failsafe: [...surroundings.seen.failsafe],
       blind: [...surroundings.seen.blind],

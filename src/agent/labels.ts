@@ -49,6 +49,8 @@ export class Labels {
   readonly late: LateProcesses;
   /** Which set of `labelsFrom` a process is known to be of. */
   derivedOf: NonNullable<Remembering['derivedOf']> = () => undefined;
+  /** Processes of which it was not known yet who they are, when `labelled` looked last. */
+  provisional = 0;
   #program: MatchProgram = EMPTY;
   #needsEnv = false;
 
@@ -147,7 +149,9 @@ export class Labels {
   /** Processes that hold a label now. */
   *labelled(): Steps<LabelledProcess[]> {
     const found: LabelledProcess[] = [];
-    for (const [pid, entry] of this.#kernel.maps.proc.entriesBatch()) {
+    const entries = [...this.#kernel.maps.proc.entriesBatch()];
+    this.provisional = entries.filter(([, { flags }]) => (flags & ProcFlag.PROC_PENDING) !== 0).length;
+    for (const [pid, entry] of entries) {
       if (entry.identity === 0) continue;
       yield;
       const pin = this.pins.of(entry);

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { FAILSAFE_EXECUTABLES } from '../core/gateways.ts';
+import type { Container } from '../core/match-place.ts';
 import { ownersOf } from './listening.ts';
 import { type HostLook, scanSlowly } from './look-slowly.ts';
 import { runCalmly, type Steps } from './steps.ts';
@@ -11,19 +12,25 @@ const FAILSAFE = new Set(FAILSAFE_EXECUTABLES);
 export interface Seen {
   /** What no rule cuts off, as it is here: `22/TCP sshd`. */
   readonly failsafe: readonly string[];
-  /** What policy neither judges nor sees: `AF_PACKET dhclient (pid 812)`. */
+  /** What policy neither judges nor sees, or other hosts do not: `AF_PACKET dhclient (pid 812)`. */
   readonly blind: readonly string[];
 }
 
 /** What is ahead of policy and what is out of its sight on this host: looked at every 30 s, in short turns. */
 export class Surroundings {
   readonly #users: UserNames;
+  readonly #containerOf: (cgroup: string) => Container | undefined;
   readonly #log: (message: string) => void;
   readonly #timer: NodeJS.Timeout;
   #seen: Seen = { failsafe: [], blind: [] };
 
-  constructor(users: UserNames, log: (message: string) => void) {
+  constructor(
+    users: UserNames,
+    containerOf: (cgroup: string) => Container | undefined,
+    log: (message: string) => void,
+  ) {
     this.#users = users;
+    this.#containerOf = containerOf;
     this.#log = log;
     this.#timer = setInterval(() => void this.#look(), EVERY_MS);
     void this.#look();
@@ -40,7 +47,8 @@ export class Surroundings {
   async #look(): Promise<void> {
     try {
       const look = await scanSlowly(this.#users);
-      this.#seen = { failsafe: failsafeOf(look), blind: await packetUsers(look) };
+      const blind = [...(await packetUsers(look)), ...hiddenContainers(look, this.#containerOf)];
+      this.#seen = { failsafe: failsafeOf(look), blind };
     } catch (error) {
       this.#log(`look at the host: ${(error as Error).message}`);
     }
@@ -57,6 +65,25 @@ export function failsafeOf({ processes, sockets }: HostLook): string[] {
     for (const text of texts.length === 0 ? [name] : texts) found.add(text);
   }
   return [...found].sort();
+}
+
+/** Containers in a network of their own: where it is masqueraded (Docker's and Podman's bridges), other hosts see this host's address. */
+export function hiddenContainers(
+  { processes }: Pick<HostLook, 'processes'>,
+  containerOf: (cgroup: string) => Container | undefined,
+  hostNetns = ownNetns(),
+): string[] {
+  const hidden = new Set<string>();
+  for (const { netns, cgroup } of processes) {
+    const container = netns === 0 || netns === hostNetns ? undefined : containerOf(cgroup);
+    if (container !== undefined) hidden.add(container.id);
+  }
+  const { size } = hidden;
+  return size === 0 ? [] : [`${size} ${size === 1 ? 'container' : 'containers'} behind masquerade`];
+}
+
+function ownNetns(): number {
+  return Number(/\d+/.exec(readlinkSync('/proc/self/ns/net'))![0]);
 }
 
 /** Holders of packet sockets: they write and read below every hook. */

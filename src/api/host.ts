@@ -21,6 +21,8 @@ const Seen = {
   bootedAt: v.optional(v.string()),
   /** Programs without a workload: those that listen, those that only talk. */
   unregistered: v.optional(object({ listeners: v.number(), talkers: v.number() })),
+  /** Processes of which user space has not told yet who they are. */
+  provisional: v.optional(v.number()),
   /** Verdicts of the last `minutes`, each connection once. */
   recent: v.optional(object({ minutes: v.number(), allowed: v.number(), denied: v.number(), audit: v.number() })),
   /** What no rule cuts off, as it is here. */

@@ -68,7 +68,7 @@ function policyLine({ policies, revision }: Overview): string {
   return `${count(policies.length, 'policy', 'policies')}, revision ${revision}${warned > 0 ? `, ${warned} with warnings: postern get policies` : ''}`;
 }
 
-function workloadLine({ workloads, provisional }: Overview): string {
+function workloadLine({ hosts, workloads, provisional }: Overview): string {
   const idle = workloads.filter((workload) => workload.status.endpoints === 0).map(nameOf);
   const conflicts = workloads.filter((workload) => workload.status.conflicts.length > 0).length;
   const drifted = workloads.filter((workload) => workload.status.drifted > 0).length;
@@ -78,10 +78,22 @@ function workloadLine({ workloads, provisional }: Overview): string {
     idle.length > 0 ? `${idle.length} matching nothing (${idle.join(', ')})` : '',
     conflicts > 0 ? `${conflicts} in conflict` : '',
     drifted > 0 ? `${drifted} drifted` : '',
-    provisional > 0 ? `${count(provisional, 'endpoint')} provisional` : '',
+    provisionalText(hosts, provisional),
   ]
     .filter((part) => part !== '')
     .join(', ');
+}
+
+/** Of processes where the agents tell, and of endpoints that have not all of their name yet. */
+function provisionalText(hosts: readonly Host[], endpoints: number): string {
+  const told = hosts.flatMap(({ status }) => status.provisional ?? []);
+  const processes = told.reduce((sum, n) => sum + n, 0);
+  const parts = [
+    ...(processes > 0 ? [count(processes, 'process', 'processes')] : []),
+    ...(endpoints > 0 ? [count(endpoints, 'endpoint')] : []),
+  ];
+  if (parts.length === 0) return told.length === 0 ? '' : '0 provisional';
+  return `${parts.join(' and ')} provisional`;
 }
 
 /** What listens and what only talks, where the agents tell them apart. */

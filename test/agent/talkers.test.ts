@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { discover } from '../../src/agent/discover.ts';
 import { scanSlowly } from '../../src/agent/look-slowly.ts';
 import { RecentCounts } from '../../src/agent/recent-counts.ts';
-import { failsafeOf, packetUsers } from '../../src/agent/surroundings.ts';
+import { failsafeOf, hiddenContainers, packetUsers } from '../../src/agent/surroundings.ts';
 import { Talkers } from '../../src/agent/talkers.ts';
 import { createUserNames } from '../../src/agent/user-names.ts';
 import type { Flow } from '../../src/api/flow.ts';
@@ -107,5 +107,21 @@ else
       await host.close();
     }
   });
+
+test("containers in a network of their own are out of sight of other hosts, those in the host's are not", async () => {
+  const { processes } = await scanSlowly(createUserNames());
+  const own = processes.find(({ pid }) => pid === process.pid)!;
+  const list = [
+    { ...own, cgroup: '/a' },
+    { ...own, cgroup: '/b', netns: own.netns + 1 },
+    { ...own, cgroup: '/b/inner', netns: own.netns + 1 },
+    { ...own, cgroup: '/c', netns: own.netns + 2 },
+    { ...own, cgroup: '/none', netns: own.netns + 3 },
+  ];
+  const box = (id: string) => ({ id, name: id, image: '', labels: {}, cgroup: id });
+  const containerOf = (cgroup: string) => (cgroup === '/none' ? undefined : box(cgroup.split('/')[1]!));
+  assert.equal(hiddenContainers({ processes: list }, containerOf), ['2 containers behind masquerade']);
+  assert.equal(hiddenContainers({ processes: list.slice(0, 1) }, containerOf), []);
+});
 
 test.run();

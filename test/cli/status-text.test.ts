@@ -81,6 +81,13 @@ test('findings have a line where there are any, and the host where there are sev
   assert.is(line({ ...one, hosts }), 'findings    web-1 2 high, 1 low: postern doctor --host NAME');
 });
 
+test('how many processes are provisional is told where agents say so, also none', () => {
+  const line = (overview: Overview) => /^workloads .*$/m.exec(statusText(overview, NOW, plain).text)![0];
+  assert.is(line(host({ provisional: 0 })), 'workloads  1 registered, 1 running, 0 provisional');
+  const some = { ...host({ provisional: 2 }), provisional: 1 };
+  assert.is(line(some), 'workloads  1 registered, 1 running, 2 processes and 1 endpoint provisional');
+});
+
 test('the screen of one host has what is ahead of policy, what is out of its sight, and the hooks', () => {
   const overview = host({
     bootedAt: '2026-11-12T09:30:00Z',
