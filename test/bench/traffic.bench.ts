@@ -9,27 +9,28 @@
  * best of its slices: other work only ever makes one worse.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { PolicyCompiler } from '../../src/core/compile.ts';
 import { readCounters } from '../../src/datapath/counters.ts';
-import { readEvents } from '../../src/datapath/events.ts';
-import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
-import { RuleTable } from '../../src/datapath/rule-table.ts';
-import { createNetns, joinNetns, type Netns } from '../e2e/netns.ts';
+import type { Netns } from '../e2e/netns.ts';
 import { type RunOptions, serve } from '../e2e/run-in.ts';
-import { until } from '../e2e/wait.ts';
 import { type OwnKernel, openKernel } from '../kernel/own-kernel.ts';
 import { labelCgroup } from './label-cgroup.ts';
-import { buildLoad, CPU, OTHER_CPU } from './load.ts';
+import { buildLoad, CPU } from './load.ts';
 import { report } from './row.ts';
-import { CLIENT, makeTrafficWorld, SERVER } from './traffic-world.ts';
+import {
+  Best,
+  CLIENT_IP,
+  leaveMeasuredCpu,
+  loadWorld,
+  makeBareCgroups,
+  makePair,
+  PORT,
+  SERVER_IP,
+  SLICE,
+  type Undo,
+} from './traffic-lab.ts';
+import { CLIENT, SERVER } from './traffic-world.ts';
 
 const ROUNDS = Number(process.env.POSTERN_BENCH_ROUNDS ?? 7);
-const SLICE = 0.2;
-const PORT = 7000;
-const CLIENT_IP = '192.0.2.1';
-const SERVER_IP = '192.0.2.2';
 
 const FIGURES = [
   { name: 'connect', title: 'connects per second', unit: '/s', higher: true, target: 0.9 },
@@ -42,13 +43,12 @@ const SETS = { stateful: 'with answers by state', prefixes: 'of prefixes, no sta
 const NFT = Object.keys(SETS) as (keyof typeof SETS)[];
 const CONFIGS: readonly Config[] = ['none', 'postern', ...NFT];
 
-// The measured CPU is not for draining events.
-execFileSync('taskset', ['-apc', String(OTHER_CPU), String(process.pid)], { stdio: 'ignore' });
+leaveMeasuredCpu();
 const load = buildLoad();
-const undo: (() => unknown)[] = [load.delete];
+const undo: Undo = [load.delete];
 try {
-  const plain = makePair('p');
-  const nft = { stateful: makePair('s'), prefixes: makePair('i'), hashed: makePair('h') };
+  const plain = makePair(undo, 'p');
+  const nft = { stateful: makePair(undo, 's'), prefixes: makePair(undo, 'i'), hashed: makePair(undo, 'h') };
   const pairs = { none: plain, postern: plain, ...nft };
   for (const netns of Object.values(nft.stateful)) loadNft(netns, '', 'ct state established,related accept;');
   for (const netns of Object.values(nft.prefixes)) loadNft(netns, 'flags interval;');
@@ -56,7 +56,7 @@ try {
   const own = openKernel();
   undo.push(() => own.destroy());
   const postern = attach(own);
-  const bare = makeBareCgroups(own.mount);
+  const bare = makeBareCgroups(undo, own.mount);
 
   for (const link of ['veth', 'loopback'] as const) {
     const ip = link === 'veth' ? SERVER_IP : '127.0.0.1';
@@ -73,15 +73,13 @@ try {
     undo.push(() => {
       for (const server of servers) server.kill('SIGKILL');
     });
-    const best = new Map<string, number>();
+    const best = new Best();
     for (let round = 0; round < ROUNDS; round++)
-      for (const { name, higher } of FIGURES)
+      for (const figure of FIGURES)
         for (let i = 0; i < CONFIGS.length; i++) {
           const config = CONFIGS[(i + round) % CONFIGS.length]!;
-          const value = await load.measure([name, CPU, ip, port(config), SLICE], where(config, 'client'));
-          const key = `${name} ${config}`;
-          const before = best.get(key);
-          if (before === undefined || (higher ? value > before : value < before)) best.set(key, value);
+          const value = await load.measure([figure.name, CPU, ip, port(config), SLICE], where(config, 'client'));
+          best.take(figure, config, value);
         }
     for (const server of servers) server.kill('SIGKILL');
     for (const figure of FIGURES) reportFigure(link, figure, best);
@@ -94,9 +92,9 @@ try {
   for (const step of undo.reverse()) await step();
 }
 
-function reportFigure(link: string, figure: (typeof FIGURES)[number], best: ReadonlyMap<string, number>): void {
+function reportFigure(link: string, figure: (typeof FIGURES)[number], best: Best): void {
   const { name, title, unit, higher, target } = figure;
-  const at = (config: Config): number => best.get(`${name} ${config}`)!;
+  const at = (config: Config): number => best.of(figure, config);
   const ratio = at('postern') / at('none');
   const digits = name === 'connect' ? 0 : 2;
   report({
@@ -115,36 +113,6 @@ function reportFigure(link: string, figure: (typeof FIGURES)[number], best: Read
   }
 }
 
-/** Two cgroups, as deep as Postern's, that no program is attached to. */
-function makeBareCgroups(mount: string): { client: string; server: string } {
-  const root = join(mount, `postern-test-${process.pid}-bare`);
-  const folders = { client: join(root, 'client'), server: join(root, 'server') };
-  for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
-  undo.push(async () => {
-    for (const folder of [...Object.values(folders), root])
-      await until(`${folder} is empty`, () => {
-        try {
-          rmdirSync(folder);
-          return true;
-        } catch {
-          return false;
-        }
-      });
-  });
-  return folders;
-}
-
-function makePair(letter: string): { client: Netns; server: Netns } {
-  const make = (side: string): Netns => {
-    const netns = createNetns(`pt-${process.pid}-${letter}${side}`);
-    undo.push(() => netns.delete());
-    return netns;
-  };
-  const pair = { client: make('c'), server: make('s') };
-  joinNetns(pair.client, [`${CLIENT_IP}/24`], pair.server, [`${SERVER_IP}/24`]);
-  return pair;
-}
-
 /** Who is in the set may, all else is dropped; `first` comes before that. */
 function loadNft(netns: Netns, flags = '', first = ''): void {
   const addresses = Array.from({ length: 10_000 }, (_, i) => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) + 1}`);
@@ -159,31 +127,8 @@ function loadNft(netns: Netns, flags = '', first = ''): void {
 }
 
 function attach(own: OwnKernel) {
-  const { kernel } = own;
-  const world = makeTrafficWorld([CLIENT_IP, SERVER_IP]);
-  const applier = new PolicyApplier(kernel.maps, new RuleTable());
-  const addresses = world.cidrs.map(({ prefix, id }) => ({ prefix, identity: id }));
-  applier.apply({ changed: new PolicyCompiler().update(world), addresses });
-  console.log(
-    `postern: ${world.policies.length} policies, ${world.identities.length} identities, ${addresses.length} prefixes, ${[...kernel.maps.policy_l3.keys()].length} peers`,
-  );
-  let decoded = 0;
-  let denied = 0;
-  kernel.attachTracing();
-  kernel.attachSockets();
-  const none = (): void => {};
-  const ring = readEvents(kernel, {
-    ...{ exec: none, exit: none, cgroup: none, listen: none, unknown: none, error: console.error },
-    flow: ({ verdict }) => {
-      decoded++;
-      if (verdict === 2) denied++;
-    },
-  });
-  undo.push(() => ring.close());
-  return {
-    client: labelCgroup(own, 'client', CLIENT),
-    server: labelCgroup(own, 'server', SERVER),
-    decoded: () => decoded,
-    denied: () => denied,
-  };
+  const world = loadWorld(undo, own);
+  own.kernel.attachTracing();
+  own.kernel.attachSockets();
+  return { client: labelCgroup(own, 'client', CLIENT), server: labelCgroup(own, 'server', SERVER), ...world };
 }

@@ -38,6 +38,12 @@ export interface ProgramInfo {
   readonly name: string;
   /** Hash of the instructions, hex. Equal for equal code with equal constants. */
   readonly tag: string;
+  /** Instructions as loaded, after the verifier's rewrites. */
+  readonly instructions: number;
+  /** Bytes of machine code; 0 without a JIT. */
+  readonly machineBytes: number;
+  /** Instructions that the verifier walked, every path counted (Linux 5.16; 0 before). */
+  readonly verifiedInstructions: number;
 }
 
 export interface LinkInfo {
@@ -72,6 +78,9 @@ export function programInfo(fd: number): ProgramInfo {
     id: view.getUint32(4, true),
     tag: bytes.toString('hex', 8, 16),
     name: cString(bytes, 64, 16),
+    machineBytes: view.getUint32(16, true),
+    instructions: view.getUint32(20, true) / 8,
+    verifiedInstructions: view.getUint32(216, true),
   };
 }
 
