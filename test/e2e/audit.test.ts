@@ -21,19 +21,25 @@ const as = (unit: string) => ({ cgroup: postern.makeCgroup(`${unit}.service`) })
 
 test.before(
   told(async () => {
-    postern = await startInstance();
     [open, closed] = [await freePort(), await freePort()];
-    for (const name of ['client', 'other', 'server'])
-      await postern.workload(`shop/${name}`, { labels: { app: name }, match: { systemdUnit: `${name}.service` } });
-    const words = [open, closed].flatMap((port) => [`tcp:${port}`, `udp:${port}`]);
-    server = await serve([process.execPath, join(import.meta.dirname, 'echo.mjs'), ...words], /ready/, as('server'));
+    await begin({});
   }),
 );
 
-test.after(async () => {
+test.after(end);
+
+async function begin(env: Readonly<Record<string, string>>): Promise<void> {
+  postern = await startInstance({ env });
+  for (const name of ['client', 'other', 'server'])
+    await postern.workload(`shop/${name}`, { labels: { app: name }, match: { systemdUnit: `${name}.service` } });
+  const words = [open, closed].flatMap((port) => [`tcp:${port}`, `udp:${port}`]);
+  server = await serve([process.execPath, join(import.meta.dirname, 'echo.mjs'), ...words], /ready/, as('server'));
+}
+
+async function end(): Promise<void> {
   server?.kill('SIGKILL');
   await postern?.destroy();
-});
+}
 
 /** Egress and ingress, default deny and deny rules, both protocols. */
 const policies = () => [
@@ -81,19 +87,28 @@ async function recorded(verdict: string, since: string): Promise<string[]> {
   return [...new Set<string>(texts)].sort();
 }
 
+/** What enforcement drops of the traffic. */
+let dropped: string[] = [];
+
 test('what audit records is what enforcement drops, flow by flow, with side, reason and rule; audit stops nothing', async () => {
   await only(postern, ...inMode('enforce'));
+  assert.equal(await inEffect('server'), ['enforce', 'enforced', 'none']);
   const began = new Date().toISOString();
   const enforced = await send();
   const refused = [...enforced].filter(([, met]) => met !== 'echo').map(([what]) => what);
   assert.ok(refused.length >= 5 && refused.length < enforced.size, JSON.stringify([...enforced]));
-  let dropped: string[] = [];
   await until('each denial is a flow', async () => {
     dropped = await recorded('DROPPED', began);
     return refused.every((what) => dropped.some((line) => line.startsWith(what)));
   });
 
   await only(postern, ...inMode('audit'));
+  assert.equal(await inEffect('server'), ['enforce', 'audit', 'none']);
+  await agreesInAudit();
+});
+
+/** The traffic is forwarded, and recorded as what `dropped` has. */
+async function agreesInAudit(): Promise<void> {
   const changed = new Date().toISOString();
   const audited = await send();
   assert.equal(
@@ -115,7 +130,21 @@ test('what audit records is what enforcement drops, flow by flow, with side, rea
   );
   assert.ok(further.length > 0);
   assert.equal(await recorded('DROPPED', changed), []);
-});
+}
+
+/** Of an endpoint: its mode, and what policy does to it in each direction. */
+async function inEffect(workload: string): Promise<string[]> {
+  const revision = (await postern.agent('/v1/policy')).body.revision;
+  let shown: string[] = [];
+  await until('the host has reported its endpoints since', async () => {
+    const { body } = await postern.api('GET', `/v1/endpoints?workload=shop/${workload}`);
+    const endpoint = body.items[0];
+    if (endpoint === undefined || endpoint.policy.revision < revision) return false;
+    shown = [endpoint.mode, endpoint.policy.ingress, endpoint.policy.egress];
+    return true;
+  });
+  return shown;
+}
 
 test('a connection in audit lives on, and ends when the policy is in force', async () => {
   await only(postern, ...inMode('audit'));
@@ -158,6 +187,25 @@ test('a workload in audit is judged like that for its own side only, one that is
   assert.equal(await recorded('AUDIT', observed), []);
   await postern.workload('shop/server', registered('enforce'));
   assert.is((await send()).get(`shop/client -> ${ADDRESS}:${closed}/TCP`), 'EPERM');
+});
+
+test('a host in audit records what a host in force drops, flow by flow; a workload on it may be less, not more', async () => {
+  await end();
+  await begin({ POSTERN_MODE: 'audit' });
+  await only(postern, ...inMode('enforce'));
+  assert.is((await postern.api('GET', '/v1/hosts/host-a')).body.mode, 'audit');
+  assert.equal(await inEffect('server'), ['audit', 'audit', 'none']);
+  await agreesInAudit();
+  const observed = { labels: { app: 'server' }, match: { systemdUnit: 'server.service' }, mode: 'observe' };
+  await postern.workload('shop/server', observed);
+  assert.equal(await inEffect('server'), ['observe', 'none', 'none']);
+  const changed = new Date().toISOString();
+  await send();
+  await until('what the others would have dropped', async () => (await recorded('AUDIT', changed)).length > 0);
+  assert.equal(
+    (await recorded('AUDIT', changed)).filter((line) => line.includes(' INGRESS ')),
+    [],
+  );
 });
 
 test.run();
