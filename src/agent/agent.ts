@@ -176,11 +176,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     degraded: () => [...problems.values()],
   });
   const { hostName: host, cgroupMount } = options;
-  const findings = new Findings({
-    input: () => ({ host, cgroupMount, labelled: labels.labelled(), noGuard: guard.problem }),
-    onChange: () => reporter.soon(),
-    log,
-  });
+  const rights = () => ({ host, cgroupMount, labelled: labels.labelled(), noGuard: guard.problem });
+  const findings = new Findings({ input: rights, onChange: () => reporter.soon(), log });
   const reporter = new Reporter(client, options.hostName, reports, findings, log);
   const late = new LateClauses(labels, () => enforcement.revokeSoon());
 
