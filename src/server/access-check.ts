@@ -1,7 +1,8 @@
 /** Answers `POST /v1/access:check` from the desired state: pure but for the reports it is given. */
 import { type AccessAnswer, type AccessEnd, type AccessQuestion, ASKED_PROTOCOLS } from '../api/access.ts';
-import { type Explained, explain } from '../core/explain.ts';
-import { type Identity, RESERVED, toIdentityId } from '../core/identity.ts';
+import type { Denial } from '../core/denial.ts';
+import { type Explained, type ExplainedSide, explain } from '../core/explain.ts';
+import { type Identity, isOutside, RESERVED, toIdentityId } from '../core/identity.ts';
 import { hostIdentityLabels } from '../core/label.ts';
 import type { FieldError } from '../core/problem.ts';
 import type { World } from '../core/world.ts';
@@ -27,7 +28,7 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
     identities: [...world.identities, ...from.hypothetical, ...to.hypothetical, ...hosts],
   };
   const pairs = from.ends.flatMap((source) =>
-    to.ends.map((destination) => ask(whole, source, destination, protocol, port ?? type)),
+    to.ends.map((destination) => withDenial(ask(whole, source, destination, protocol, port ?? type), reports)),
   );
   const first =
     pairs.find(({ verdict }) => verdict === 'DROPPED') ?? pairs.find(({ verdict }) => verdict === 'AUDIT') ?? pairs[0]!;
@@ -38,7 +39,12 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
     protocol,
     revision: state.revision,
     ...(!isOne && { pairs }),
-    notes: [...from.notes, ...to.notes, ...behind([question.from.host, question.to.host], state, reports)],
+    notes: [
+      ...from.notes,
+      ...to.notes,
+      ...behind([question.from.host, question.to.host], state, reports),
+      ...less(question, reports),
+    ],
   };
 }
 
@@ -90,6 +96,38 @@ function ask(world: World, from: End, to: End, protocol: Protocol, port: number 
     { from: from.name, to: to.name },
   );
   return { ...explained, from, to };
+}
+
+/**
+ * How what is dropped feels, by the policy that decided or else the host; what another host's ingress drops is silent there.
+ * Where hosts differ and none is named, only what the policy says is told.
+ */
+function withDenial(pair: Pair, reports: Reports): Pair {
+  const { from, to, egress, ingress } = pair;
+  const isFar =
+    isOutside(from.identity ?? 0) || (from.host !== undefined && to.host !== undefined && from.host !== to.host);
+  const side = (one: ExplainedSide, denial: Denial | undefined): ExplainedSide =>
+    one.verdict === 'DROPPED' && denial !== undefined ? { ...one, denial } : one;
+  return {
+    ...pair,
+    egress: side(egress, egress.denial ?? denialOn(from.host, reports)),
+    ingress: side(ingress, isFar ? 'timeout' : (ingress.denial ?? denialOn(to.host ?? from.host, reports))),
+  };
+}
+
+function denialOn(host: string | undefined, reports: Reports): Denial | undefined {
+  const asked = [...reports.all.values()].filter(({ name }) => host === undefined || name === host);
+  const said = new Set(asked.flatMap(({ report }) => report.settings?.deny ?? []));
+  return said.size === 1 ? [...said][0] : undefined;
+}
+
+/** Hosts where policy does less than the answer says. */
+function less({ from, to }: AccessQuestion, reports: Reports): string[] {
+  const named = [from.host, to.host].filter((host) => host !== undefined);
+  return [...reports.all.values()].flatMap(({ name, report: { mode } }) => {
+    if (mode === undefined || mode === 'enforce' || (named.length > 0 && !named.includes(name))) return [];
+    return [`${name} is in mode ${mode}: nothing is dropped there`];
+  });
 }
 
 /** Two pairs that are answered alike are one answer: default texts differ by the name alone. */

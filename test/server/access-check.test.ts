@@ -55,6 +55,8 @@ async function ok(method: string, path: string, body: unknown) {
   return answer.body;
 }
 
+const SETTINGS = { enablePolicy: 'default', pending: 'allow', deny: 'refused' };
+
 const ask = (body: object) => call(server, 'POST', '/v1/access:check', { body });
 const verdictOf = async (from: unknown, to: unknown, port = 6379) => {
   const { status, body, text } = await ask({ from, to, port });
@@ -189,6 +191,33 @@ test('a host is judged by the host policies that select its labels', async () =>
 test('it is a read, and described in OpenAPI under its own path', async () => {
   const { body } = await call(server, 'GET', '/openapi.json');
   assert.ok(body.paths['/v1/access:check'].post);
+});
+
+test('a denial says how it feels: as the policy has it, else the host; from another host it is silent', async () => {
+  await ok('PUT', '/v1/agent/hosts/db-1/report', { ...REPORT, settings: SETTINGS });
+  const backend = { workload: 'shop/backend' };
+  const denial = async (from: object, to: object, side: 'egress' | 'ingress') =>
+    (await ask({ from, to, port: 6379 })).body[side].denial;
+  assert.is(await denial({ workload: 'shop/stranger' }, backend, 'ingress'), 'refused');
+  assert.is(await denial({ ip: '203.0.113.9' }, backend, 'ingress'), 'timeout');
+  assert.is(await denial({ workload: 'shop/frontend' }, backend, 'ingress'), undefined);
+  const words = cnp('backend');
+  await ok('PUT', '/v1/policies/cnp/shop/backend', {
+    ...words,
+    metadata: { ...words.metadata, annotations: { 'postern.dev/deny': 'eperm' } },
+  });
+  assert.is(await denial({ workload: 'shop/stranger' }, backend, 'ingress'), 'eperm');
+  await ok('PUT', '/v1/policies/cnp/shop/backend', words);
+});
+
+test('a host where policy does less than the answer says is named', async () => {
+  await ok('PUT', '/v1/agent/hosts/db-1/report', { ...REPORT, mode: 'audit', settings: SETTINGS });
+  const { body } = await ask({ from: { workload: 'shop/stranger' }, to: { workload: 'shop/backend' }, port: 6379 });
+  assert.is(body.verdict, 'DROPPED');
+  assert.ok(body.notes.includes('db-1 is in mode audit: nothing is dropped there'), body.notes.join());
+  const host = (await call(server, 'GET', '/v1/hosts/db-1')).body;
+  assert.equal([host.mode, host.settings], ['audit', SETTINGS]);
+  await ok('PUT', '/v1/agent/hosts/db-1/report', REPORT);
 });
 
 test.run();
