@@ -3,7 +3,8 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-const plain = (address) => address.replace(/^::ffff:/, '');
+/** undefined = it has hung up already. */
+const plain = (address) => address?.replace(/^::ffff:/, '');
 await Promise.all(
   process.argv.slice(2).map((word) => {
     const [protocol, port] = word.split(':');
