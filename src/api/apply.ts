@@ -25,6 +25,7 @@ const VERDICT = oneOf(['FORWARDED', 'DROPPED', 'AUDIT']);
 
 /** One kind of connection that would be judged otherwise, on one side of it. */
 export const VerdictChange = object({
+  /** `namespace/name`; `host` = the processes of `hosts` that are no workload. */
   workload: v.string(),
   direction: oneOf(['ingress', 'egress']),
   /** A workload, a reserved name, a prefix; `*` = whoever is not named. */
@@ -42,7 +43,7 @@ export const VerdictChange = object({
 });
 export type VerdictChange = v.InferOutput<typeof VerdictChange>;
 
-/** Entries of the kernel's policy tables; every host holds all of them. */
+/** Entries of the kernel's policy tables; every host holds all of them, and those of its own host policy. */
 export const EntryChange = object({
   added: v.number(),
   removed: v.number(),
@@ -64,7 +65,7 @@ export const Plan = object({
   verdicts: v.array(VerdictChange),
   verdictsTotal: v.number(),
   entries: EntryChange,
-  /** After the write; `of` is what fits, half of each map. */
+  /** After the write, on the host that needs most; `of` is what fits, half of each map. */
   capacity: PlanCapacity,
   hosts: v.array(object({ host: v.string(), endpoints: v.number(), entries: EntryChange, capacity: PlanCapacity })),
 });

@@ -4,18 +4,17 @@ import type { Direction } from './policy-rule.ts';
 import { lookupPort } from './policy-table.ts';
 import { type Connection, type SideVerdict, type Verdict, worse } from './verdict.ts';
 
+type Compiled = Pick<ReadonlyMap<number, CompiledIdentity>, 'get'>;
+
 /** What the compiled tables say about one new connection: the kernel's lookup, in words. */
-export function lookupVerdict(
-  compiled: ReadonlyMap<number, CompiledIdentity>,
-  connection: Omit<Connection, 'fromAddress' | 'toAddress'>,
-): Verdict {
+export function lookupVerdict(compiled: Compiled, connection: Omit<Connection, 'fromAddress' | 'toAddress'>): Verdict {
   const egress = lookupSide(compiled, 'egress', connection.from, connection.to, connection);
   const ingress = lookupSide(compiled, 'ingress', connection.to, connection.from, connection);
   return { verdict: worse(egress.verdict, ingress.verdict), egress, ingress };
 }
 
 export function lookupSide(
-  compiled: ReadonlyMap<number, CompiledIdentity>,
+  compiled: Compiled,
   direction: Direction,
   subject: number,
   peer: number,

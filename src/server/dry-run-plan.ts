@@ -1,32 +1,52 @@
 /** The `plan` of a dry run: the effect of a write, with the endpoints and hosts that it meets. */
 import type { Plan } from '../api/apply.ts';
 import { type Capacity, DEFAULT_LIMITS } from '../core/capacity.ts';
+import type { Effect } from './effect.ts';
+import type { EntryDifference } from './entry-count.ts';
+import { withHost } from './fit.ts';
 import type { Reports, SeenReport } from './reports.ts';
 import type { Written } from './store.ts';
+import { HOST_NAME } from './verdict-change.ts';
 
 /** Undefined when it was no dry run. */
 export function planOf({ draft, effect }: Written, reports: Reports): Plan | undefined {
   if (effect === undefined) return undefined;
   const met = [...effect.workloads].flatMap((key) => reports.endpointsOf(key));
-  const endpoints = met.map(({ id, workload, host }) => ({ id, workload, host }));
+  const endpoints = [
+    ...met.map(({ id, workload, host }) => ({ id, workload, host })),
+    ...[...effect.hosts].sort().map((host) => ({ id: `${host}/${HOST_NAME}`, workload: HOST_NAME, host })),
+  ];
   return {
     changes: draft.results,
     identities: effect.identities,
     endpoints,
     verdicts: effect.verdicts.map((change) => {
+      if (change.hosts !== undefined) return { ...change, endpoints: change.hosts.length, hosts: [...change.hosts] };
       const live = reports.endpointsOf(change.workload);
       return { ...change, endpoints: live.length, hosts: [...new Set(live.map(({ host }) => host))].sort() };
     }),
     verdictsTotal: effect.verdictsTotal,
     entries: effect.entries,
-    capacity: toCapacity(effect.needed, DEFAULT_LIMITS),
+    capacity: toCapacity(fullest(effect), DEFAULT_LIMITS),
     hosts: [...reports.all.values()].map((seen) => ({
       host: seen.name,
       endpoints: endpoints.filter(({ host }) => host === seen.name).length,
-      entries: effect.entries,
-      capacity: toCapacity(effect.needed, limitsOf(seen)),
+      entries: together(effect.entries, effect.onHosts.get(seen.name)?.entries),
+      capacity: toCapacity(withHost(effect.needed, effect.onHosts.get(seen.name)), limitsOf(seen)),
     })),
   };
+}
+
+/** With its own policy, of the host that needs most. */
+function fullest({ needed, onHosts }: Effect): Capacity {
+  const all = [...onHosts.values()].map((host) => withHost(needed, host));
+  const most = (map: keyof Capacity) => Math.max(needed[map], ...all.map((one) => one[map]));
+  return { policyL3: most('policyL3'), policyL4: most('policyL4'), cidr: most('cidr') };
+}
+
+function together(a: EntryDifference, b: EntryDifference | undefined): EntryDifference {
+  if (b === undefined) return a;
+  return { added: a.added + b.added, removed: a.removed + b.removed, changed: a.changed + b.changed };
 }
 
 function toCapacity(needed: Capacity, limits: Capacity): Plan['capacity'] {

@@ -2,18 +2,21 @@
 import type { VerdictChange } from '../api/apply.ts';
 import type { Capacity } from '../core/capacity.ts';
 import type { EntryDifference } from './entry-count.ts';
-import type { Fitted } from './fit.ts';
+import type { Fitted, HostFit } from './fit.ts';
 import type { State } from './state.ts';
-import { verdictChanges } from './verdict-change.ts';
+import { hostVerdictChanges, verdictChanges } from './verdict-change.ts';
 
 export interface Effect {
   readonly identities: number;
-  readonly verdicts: readonly Omit<VerdictChange, 'endpoints' | 'hosts'>[];
+  readonly verdicts: readonly (Omit<VerdictChange, 'endpoints' | 'hosts'> & { readonly hosts?: readonly string[] })[];
   readonly verdictsTotal: number;
   /** Workloads with at least one change. */
   readonly workloads: ReadonlySet<string>;
   readonly entries: EntryDifference;
   readonly needed: Capacity;
+  readonly onHosts: ReadonlyMap<string, HostFit>;
+  /** Hosts whose own processes meet at least one change. */
+  readonly hosts: ReadonlySet<string>;
 }
 
 /** Most changes that are listed one by one. */
@@ -36,6 +39,17 @@ export function toEffect(before: State, after: State, fitted: Fitted): Effect {
     workloads.add(change.workload);
     if (verdicts.length < MOST) verdicts.push(change);
   }
-  const { changed, entries, needed } = fitted;
-  return { identities: changed.length, verdicts, verdictsTotal, workloads, entries, needed };
+  const hosts = new Set<string>();
+  for (const change of hostVerdictChanges(comparison, fitted.hosts)) {
+    verdictsTotal++;
+    for (const host of change.hosts) hosts.add(host);
+    if (verdicts.length < MOST) verdicts.push(change);
+    if (verdictsTotal >= MOST_COUNTED) break;
+  }
+  const { changed, entries, needed, hosts: onHosts } = fitted;
+  const isHost = [...onHosts.values()].some(
+    ({ entries: { added, removed, changed: other } }) => added + removed + other > 0,
+  );
+  const identities = changed.length + Number(isHost);
+  return { identities, verdicts, verdictsTotal, workloads, entries, needed, onHosts, hosts };
 }

@@ -1,10 +1,11 @@
 /** What a state's policy says about a connection that was seen: the compiler's tables, with ends as they are known now. */
 import { addressPrefix, contains, type Prefix, parseAddress, parsePrefix } from '../core/cidr.ts';
-import { PolicyCompiler } from '../core/compile.ts';
+import { type CompiledIdentity, PolicyCompiler } from '../core/compile.ts';
 import { lookupVerdict } from '../core/compile-lookup.ts';
 import { isOutside, RESERVED, type ReservedName, reservedName, toIdentityId } from '../core/identity.ts';
 import { PROTOCOLS } from '../core/protocol.ts';
 import type { Verdict } from '../core/verdict.ts';
+import { HOST, HostPolicies, type HostsCompiled } from './host-policy.ts';
 import type { Observed, ObservedEnd } from './observed.ts';
 import type { Reports } from './reports.ts';
 import type { State } from './state.ts';
@@ -38,6 +39,8 @@ export function protocolNumber(name: string): number {
 
 export class FlowJudge {
   readonly #compiler: PolicyCompiler;
+  readonly #hosts: HostPolicies;
+  readonly #onHosts: HostsCompiled;
   readonly #state: State;
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
   readonly #places = new Map<string, JudgedEnd | undefined>();
@@ -49,6 +52,8 @@ export class FlowJudge {
     this.#compiler = before === undefined ? new PolicyCompiler() : before.#compiler;
     const world = toWorld(state, this.numbers, (identity) => reports.listeningOf(identity));
     this.#compiler.update(world);
+    this.#hosts = before === undefined ? new HostPolicies() : before.#hosts;
+    this.#onHosts = this.#hosts.compile(world, reports.all);
     this.#prefixes = world.cidrs
       .map(({ id, prefix }) => ({ id, text: prefix, prefix: parsePrefix(prefix)! }))
       .sort((a, b) => b.prefix.length - a.prefix.length);
@@ -65,13 +70,21 @@ export class FlowJudge {
       return `${workload ?? `identity ${identity ?? '?'}`} is not registered any more`;
     }
     const port = flow.icmpType ?? flow.port;
-    const verdict = lookupVerdict(this.#compiler.all(), {
+    const verdict = lookupVerdict(this.#compiledFor(flow.host), {
       from: toIdentityId(from.identity),
       to: toIdentityId(to.identity),
       protocol: protocolNumber(flow.protocol),
       ...(port !== undefined && { port }),
     });
     return { ...verdict, from, to };
+  }
+
+  /** As on that host: each has a policy of its own for what is no workload. */
+  #compiledFor(host: string | undefined): Pick<ReadonlyMap<number, CompiledIdentity>, 'get'> {
+    const all = this.#compiler.all();
+    if (host === undefined) return all;
+    const own = this.#onHosts.get(host);
+    return { get: (id) => (id === HOST ? own : all.get(toIdentityId(id))) };
   }
 
   end({ workload, identity, ip }: ObservedEnd): JudgedEnd | undefined {

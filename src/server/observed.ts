@@ -1,5 +1,6 @@
 /** What was seen between two times, as kinds of connection with their numbers: for simulating, and for suggesting policy. */
 import { type SQL, sql } from 'drizzle-orm/sql/sql';
+import { RESERVED } from '../core/identity.ts';
 import type { Database } from './database.ts';
 
 export interface ObservedEnd {
@@ -19,6 +20,8 @@ export interface Observed {
   readonly icmpType?: number;
   readonly direction: 'INGRESS' | 'EGRESS';
   readonly verdict: string;
+  /** Whose processes they were, where an end is a host itself. */
+  readonly host?: string;
   readonly flows: number;
   readonly first: string;
   readonly last: string;
@@ -49,6 +52,7 @@ interface Row extends Record<string, unknown> {
   readonly direction: 'INGRESS' | 'EGRESS' | null;
   readonly icmp: number | null;
   readonly verdict: string;
+  readonly host: string | null;
   readonly flows: number;
   readonly first: Date;
   readonly last: Date;
@@ -63,13 +67,14 @@ export async function readObserved(
       body->>'protocol' as protocol, body->>'direction' as direction, (body->'icmp'->>'type')::int as icmp,
       case when source_workload is null then body->'source'->>'ip' end as source_ip,
       case when destination_workload is null then body->'destination'->>'ip' end as destination_ip,
+      case when ${RESERVED.host} in (source_identity, destination_identity) then host end as host,
       count(*)::int as flows, min(time) as first, max(time) as last
     from flows
     where time >= ${range.since.toISOString()}::timestamptz and time < ${range.until.toISOString()}::timestamptz
       and verdict is not null and event = any (${sql.param(JUDGED)}::text[])
       -- A TCP connection in audit is told a second time when it is made.
       and (event <> 'audit' or body->>'protocol' is distinct from 'TCP') and ${withWorkload(range.workload)}
-    group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+    group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
     order by flows desc limit ${MOST_KINDS + 1}`);
   return { kinds: rows.slice(0, MOST_KINDS).map(toObserved), isWhole: rows.length <= MOST_KINDS };
 }
@@ -90,6 +95,7 @@ function toObserved(row: Row): Observed {
     ...(row.icmp !== null && { icmpType: row.icmp }),
     direction: row.direction ?? 'EGRESS',
     verdict: row.verdict,
+    ...(row.host !== null && { host: row.host }),
     flows: row.flows,
     first: row.first.toISOString(),
     last: row.last.toISOString(),

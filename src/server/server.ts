@@ -104,14 +104,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
     const socketPath = options.socketPath ?? path.join(runDir, 'server.sock');
     const metrics = new Metrics();
-    const store = await Store.open(db, log);
+    const reports = await Reports.open(db);
+    const store = await Store.open(db, log, () => reports.all);
     const hits = await RuleHits.open(flows.db, store, log);
     closers.push(hits.start());
     flows.counter = (flow) => hits.count(flow);
     const context: ServerContext = {
       store,
       hits,
-      reports: await Reports.open(db),
+      reports,
       flows,
       streams: new Streams(),
       asks: new Asks(),

@@ -11,6 +11,7 @@ import { FitCheck } from './fit.ts';
 import { expiredIdentities } from './identity-allocation.ts';
 import type { Log } from './log.ts';
 import { type Operation, type Precondition, type Prune, planWrite, targetOf } from './plan.ts';
+import type { SeenReport } from './reports.ts';
 import { applyRevision, type Revision, type State } from './state.ts';
 import { deleteIdentities, loadState, type PolicyText, takeRevision, writeDraft } from './store-sql.ts';
 
@@ -38,18 +39,20 @@ class NothingChanged extends Error {}
 export class Store {
   readonly db: Database;
   readonly #log: Log;
-  readonly #fit = new FitCheck();
+  readonly #fit: FitCheck;
   readonly #listeners = new Set<Listener>();
   #state: State;
   #queue: Promise<unknown> = Promise.resolve();
 
-  static async open(db: Database, log: Log): Promise<Store> {
-    const store = new Store(db, log, await loadState(db));
+  /** @param hosts known now: what host policies come to on them */
+  static async open(db: Database, log: Log, hosts?: () => ReadonlyMap<string, SeenReport>): Promise<Store> {
+    const store = new Store(db, log, await loadState(db), new FitCheck(hosts));
     store.#fit.accept(store.#state);
     return store;
   }
 
-  private constructor(db: Database, log: Log, state: State) {
+  private constructor(db: Database, log: Log, state: State, fit: FitCheck) {
+    this.#fit = fit;
     this.db = db;
     this.#log = log;
     this.#state = state;

@@ -51,6 +51,27 @@ export function* verdictChanges(comparison: Comparison, isEnough = () => false):
   }
 }
 
+/** The same of hosts' own processes; hosts whose policy changes alike are told together. */
+export function* hostVerdictChanges(
+  comparison: Comparison,
+  hosts: ReadonlyMap<string, Record<'before' | 'after', CompiledIdentity | undefined>>,
+): Generator<Change & { readonly hosts: readonly string[] }, void, void> {
+  const moved = movedWorkloads(comparison.before.state, comparison.after.state);
+  const alike = Map.groupBy(hosts, ([, fit]) => fit);
+  for (const [{ before, after }, group] of alike) {
+    const names = group.map(([host]) => host).sort();
+    for (const direction of ['ingress', 'egress'] as const) {
+      const [old, now] = [before?.[direction], after?.[direction]];
+      if (!old?.enforced && !now?.enforced) continue;
+      for (const change of directionChanges(old, now, comparison, undefined, moved))
+        if (change.peer !== HOST_NAME) yield { workload: HOST_NAME, direction, ...change, hosts: names };
+    }
+  }
+}
+
+/** As flows and rules call it. */
+export const HOST_NAME = 'host';
+
 function movedWorkloads(before: State, after: State): Set<string> {
   if (before.workloads === after.workloads) return new Set();
   const keys = new Set([...before.workloads.keys(), ...after.workloads.keys()]);

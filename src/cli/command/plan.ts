@@ -19,11 +19,12 @@ const SHOWN = 20;
 
 function verdictLines({ verdicts = [], verdictsTotal = 0, endpoints = [] }: Partial<Plan>): string[] {
   if (verdicts.length === 0) return [];
-  const rows = verdicts.slice(0, SHOWN).map(({ workload, direction, peer, ports, before, after, rule, ruleBefore }) => {
+  const rows = verdicts.slice(0, SHOWN).map((change) => {
+    const { workload, direction, peer, ports, before, after, rule, ruleBefore, hosts } = change;
     const who = peer === '*' ? 'anyone else' : peer;
     const decides = rule ?? (ruleBefore === undefined ? '' : `no more ${ruleBefore}`);
     return [
-      `    ${workload}`,
+      `    ${workload === 'host' ? `host ${someOf(hosts)}` : workload}`,
       direction,
       `${direction === 'ingress' ? 'from' : 'to'} ${who}`,
       ports,
@@ -37,6 +38,10 @@ function verdictLines({ verdicts = [], verdictsTotal = 0, endpoints = [] }: Part
     ...alignRows(rows),
     ...(more > 0 ? [`    and ${more} more: -o json`] : []),
   ];
+}
+
+function someOf(names: readonly string[]): string {
+  return names.length > 3 ? `${names.slice(0, 3).join(', ')} …` : names.join(', ');
 }
 
 function entryLines({ entries, capacity, hosts = [] }: Partial<Plan>): string[] {
