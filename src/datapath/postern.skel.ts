@@ -453,6 +453,153 @@ export const revokedCodec: Codec<Revoked> = {
   },
 };
 
+/** struct ip_key, 20 bytes */
+export interface IpKey {
+  addr: Uint8Array;
+  slot: number;
+}
+export const ipKeyCodec: Codec<IpKey> = {
+  size: 20,
+  decode(view, offset) {
+    return {
+      addr: getBytes(view, offset, 16),
+      slot: view.getUint32(offset + 16, true),
+    };
+  },
+  encode(view, offset, value) {
+    setBytes(view, offset, 16, value.addr);
+    view.setUint32(offset + 16, value.slot, true);
+  },
+};
+
+/** struct cidr_key, 24 bytes */
+export interface CidrKey {
+  prefixlen: number;
+  slot: number;
+  addr: Uint8Array;
+  pad: Uint8Array;
+}
+export const cidrKeyCodec: Codec<CidrKey> = {
+  size: 24,
+  decode(view, offset) {
+    return {
+      prefixlen: view.getUint32(offset, true),
+      slot: view.getUint8(offset + 4),
+      addr: getBytes(view, offset + 5, 16),
+      pad: getBytes(view, offset + 21, 3),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.prefixlen, true);
+    view.setUint8(offset + 4, value.slot);
+    setBytes(view, offset + 5, 16, value.addr);
+    setBytes(view, offset + 21, 3, value.pad);
+  },
+};
+
+/** struct l3_key, 12 bytes */
+export interface L3Key {
+  local: number;
+  remote: number;
+  direction: number;
+  slot: number;
+  pad: number;
+}
+export const l3KeyCodec: Codec<L3Key> = {
+  size: 12,
+  decode(view, offset) {
+    return {
+      local: view.getUint32(offset, true),
+      remote: view.getUint32(offset + 4, true),
+      direction: view.getUint8(offset + 8),
+      slot: view.getUint8(offset + 9),
+      pad: view.getUint16(offset + 10, true),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.local, true);
+    view.setUint32(offset + 4, value.remote, true);
+    view.setUint8(offset + 8, value.direction);
+    view.setUint8(offset + 9, value.slot);
+    view.setUint16(offset + 10, value.pad, true);
+  },
+};
+
+/** struct l3_val, 12 bytes */
+export interface L3Val {
+  table: number;
+  rule: number;
+  verdict: number;
+  pad: Uint8Array;
+}
+export const l3ValCodec: Codec<L3Val> = {
+  size: 12,
+  decode(view, offset) {
+    return {
+      table: view.getUint32(offset, true),
+      rule: view.getUint32(offset + 4, true),
+      verdict: view.getUint8(offset + 8),
+      pad: getBytes(view, offset + 9, 3),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.table, true);
+    view.setUint32(offset + 4, value.rule, true);
+    view.setUint8(offset + 8, value.verdict);
+    setBytes(view, offset + 9, 3, value.pad);
+  },
+};
+
+/** struct l4_key, 12 bytes */
+export interface L4Key {
+  prefixlen: number;
+  table: number;
+  protocol: number;
+  port_be: Uint8Array;
+  pad: number;
+}
+export const l4KeyCodec: Codec<L4Key> = {
+  size: 12,
+  decode(view, offset) {
+    return {
+      prefixlen: view.getUint32(offset, true),
+      table: view.getUint32(offset + 4, true),
+      protocol: view.getUint8(offset + 8),
+      port_be: getBytes(view, offset + 9, 2),
+      pad: view.getUint8(offset + 11),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.prefixlen, true);
+    view.setUint32(offset + 4, value.table, true);
+    view.setUint8(offset + 8, value.protocol);
+    setBytes(view, offset + 9, 2, value.port_be);
+    view.setUint8(offset + 11, value.pad);
+  },
+};
+
+/** struct l4_val, 8 bytes */
+export interface L4Val {
+  rule: number;
+  verdict: number;
+  pad: Uint8Array;
+}
+export const l4ValCodec: Codec<L4Val> = {
+  size: 8,
+  decode(view, offset) {
+    return {
+      rule: view.getUint32(offset, true),
+      verdict: view.getUint8(offset + 4),
+      pad: getBytes(view, offset + 5, 3),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.rule, true);
+    view.setUint8(offset + 4, value.verdict);
+    setBytes(view, offset + 5, 3, value.pad);
+  },
+};
+
 /** struct cgroup_label, 56 bytes */
 export interface CgroupLabel {
   identity: number;
@@ -733,153 +880,6 @@ export const rawKeyCodec: Codec<RawKey> = {
   encode(view, offset, value) {
     view.setUint32(offset, value.identity, true);
     view.setUint32(offset + 4, value.protocol, true);
-  },
-};
-
-/** struct l3_key, 12 bytes */
-export interface L3Key {
-  local: number;
-  remote: number;
-  direction: number;
-  slot: number;
-  pad: number;
-}
-export const l3KeyCodec: Codec<L3Key> = {
-  size: 12,
-  decode(view, offset) {
-    return {
-      local: view.getUint32(offset, true),
-      remote: view.getUint32(offset + 4, true),
-      direction: view.getUint8(offset + 8),
-      slot: view.getUint8(offset + 9),
-      pad: view.getUint16(offset + 10, true),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.local, true);
-    view.setUint32(offset + 4, value.remote, true);
-    view.setUint8(offset + 8, value.direction);
-    view.setUint8(offset + 9, value.slot);
-    view.setUint16(offset + 10, value.pad, true);
-  },
-};
-
-/** struct l3_val, 12 bytes */
-export interface L3Val {
-  table: number;
-  rule: number;
-  verdict: number;
-  pad: Uint8Array;
-}
-export const l3ValCodec: Codec<L3Val> = {
-  size: 12,
-  decode(view, offset) {
-    return {
-      table: view.getUint32(offset, true),
-      rule: view.getUint32(offset + 4, true),
-      verdict: view.getUint8(offset + 8),
-      pad: getBytes(view, offset + 9, 3),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.table, true);
-    view.setUint32(offset + 4, value.rule, true);
-    view.setUint8(offset + 8, value.verdict);
-    setBytes(view, offset + 9, 3, value.pad);
-  },
-};
-
-/** struct l4_key, 12 bytes */
-export interface L4Key {
-  prefixlen: number;
-  table: number;
-  protocol: number;
-  port_be: Uint8Array;
-  pad: number;
-}
-export const l4KeyCodec: Codec<L4Key> = {
-  size: 12,
-  decode(view, offset) {
-    return {
-      prefixlen: view.getUint32(offset, true),
-      table: view.getUint32(offset + 4, true),
-      protocol: view.getUint8(offset + 8),
-      port_be: getBytes(view, offset + 9, 2),
-      pad: view.getUint8(offset + 11),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.prefixlen, true);
-    view.setUint32(offset + 4, value.table, true);
-    view.setUint8(offset + 8, value.protocol);
-    setBytes(view, offset + 9, 2, value.port_be);
-    view.setUint8(offset + 11, value.pad);
-  },
-};
-
-/** struct l4_val, 8 bytes */
-export interface L4Val {
-  rule: number;
-  verdict: number;
-  pad: Uint8Array;
-}
-export const l4ValCodec: Codec<L4Val> = {
-  size: 8,
-  decode(view, offset) {
-    return {
-      rule: view.getUint32(offset, true),
-      verdict: view.getUint8(offset + 4),
-      pad: getBytes(view, offset + 5, 3),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.rule, true);
-    view.setUint8(offset + 4, value.verdict);
-    setBytes(view, offset + 5, 3, value.pad);
-  },
-};
-
-/** struct ip_key, 20 bytes */
-export interface IpKey {
-  addr: Uint8Array;
-  slot: number;
-}
-export const ipKeyCodec: Codec<IpKey> = {
-  size: 20,
-  decode(view, offset) {
-    return {
-      addr: getBytes(view, offset, 16),
-      slot: view.getUint32(offset + 16, true),
-    };
-  },
-  encode(view, offset, value) {
-    setBytes(view, offset, 16, value.addr);
-    view.setUint32(offset + 16, value.slot, true);
-  },
-};
-
-/** struct cidr_key, 24 bytes */
-export interface CidrKey {
-  prefixlen: number;
-  slot: number;
-  addr: Uint8Array;
-  pad: Uint8Array;
-}
-export const cidrKeyCodec: Codec<CidrKey> = {
-  size: 24,
-  decode(view, offset) {
-    return {
-      prefixlen: view.getUint32(offset, true),
-      slot: view.getUint8(offset + 4),
-      addr: getBytes(view, offset + 5, 16),
-      pad: getBytes(view, offset + 21, 3),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.prefixlen, true);
-    view.setUint8(offset + 4, value.slot);
-    setBytes(view, offset + 5, 16, value.addr);
-    setBytes(view, offset + 21, 3, value.pad);
   },
 };
 
@@ -1484,6 +1484,10 @@ export const scratchCodec: Codec<Scratch> = {
 
 /** Codecs by map, for BpfObject.open({ codecs }) and BpfMap.openPinned(). */
 export const maps = {
+  ip_host: { key: ipKeyCodec, value: u32Codec },
+  ip_cidr: { key: cidrKeyCodec, value: u32Codec },
+  policy_l3: { key: l3KeyCodec, value: l3ValCodec },
+  policy_l4: { key: l4KeyCodec, value: l4ValCodec },
   cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
   sk_info: { key: s32Codec, value: skInfoCodec },
   connection: { key: u64Codec, value: connectionCodec },
@@ -1491,10 +1495,6 @@ export const maps = {
   config: { key: u32Codec, value: configCodec },
   ident_cfg: { key: u32Codec, value: identCfgCodec },
   raw_open: { key: rawKeyCodec, value: u8Codec },
-  policy_l3: { key: l3KeyCodec, value: l3ValCodec },
-  policy_l4: { key: l4KeyCodec, value: l4ValCodec },
-  ip_host: { key: ipKeyCodec, value: u32Codec },
-  ip_cidr: { key: cidrKeyCodec, value: u32Codec },
   own_addr: { key: ownAddrKeyCodec, value: u8Codec },
   local: { key: localKeyCodec, value: localValCodec },
   clauses: { key: u32Codec, value: clauseCodec },
@@ -1549,6 +1549,12 @@ export const sizes = {
   listen_event: 56,
   verdict_probe: 40,
   revoked: 40,
+  ip_key: 20,
+  cidr_key: 24,
+  l3_key: 12,
+  l3_val: 12,
+  l4_key: 12,
+  l4_val: 8,
   cgroup_label: 56,
   sk_info: 88,
   connection: 48,
@@ -1556,12 +1562,6 @@ export const sizes = {
   config: 112,
   ident_cfg: 8,
   raw_key: 8,
-  l3_key: 12,
-  l3_val: 12,
-  l4_key: 12,
-  l4_val: 8,
-  ip_key: 20,
-  cidr_key: 24,
   own_addr_key: 24,
   local_key: 32,
   local_val: 16,
@@ -1590,6 +1590,10 @@ export const bigint: readonly string[] = ['config.hash_key', 'exe_key.hash', 'cl
 /** For BpfObject.open<ObjectTypes>(). */
 export interface ObjectTypes {
   maps: {
+    ip_host: [IpKey, number];
+    ip_cidr: [CidrKey, number];
+    policy_l3: [L3Key, L3Val];
+    policy_l4: [L4Key, L4Val];
     cgroup_label: [number, CgroupLabel];
     sk_info: [number, SkInfo];
     connection: [number, Connection];
@@ -1597,10 +1601,6 @@ export interface ObjectTypes {
     config: [number, Config];
     ident_cfg: [number, IdentCfg];
     raw_open: [RawKey, number];
-    policy_l3: [L3Key, L3Val];
-    policy_l4: [L4Key, L4Val];
-    ip_host: [IpKey, number];
-    ip_cidr: [CidrKey, number];
     own_addr: [OwnAddrKey, number];
     local: [LocalKey, LocalVal];
     clauses: [number, Clause];
