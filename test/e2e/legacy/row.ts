@@ -8,6 +8,8 @@ export interface Row {
   readonly title: string;
   /** `name: match`, in namespace `rows`. */
   readonly workloads: Readonly<Record<string, unknown>>;
+  /** `name: addresses` of who has no agent: at the far end of a veth pair. */
+  readonly peers?: Readonly<Record<string, readonly string[]>>;
   readonly processes: readonly Looks[];
   /** Tests that prove more of it, or what needs another world. */
   readonly also?: readonly string[];
@@ -23,6 +25,8 @@ export interface Looks {
   readonly cgroup: string;
   /** Words of stand-in.c; `connect` gets an address, `listen` a port of its own. */
   readonly does: string;
+  /** Runs at the near end of the pair, and `connect` goes to this address there: which peer it is. */
+  readonly reaches?: readonly [address: string, peer: string | null];
   /** Who connects. Absent = nobody that is registered. */
   readonly connects?: string | null;
   /** Whose the listener is, and what it accepts. */

@@ -27,7 +27,7 @@ export const HOSTS: readonly Row[] = [
         listens: 'nfs',
       },
     ],
-    also: ['test/e2e/identity.test.ts'],
+    also: ['test/systemd/fleet.test.ts', 'test/e2e/identity.test.ts'],
   },
   {
     number: 15,
@@ -65,6 +65,7 @@ export const HOSTS: readonly Row[] = [
         listens: 'ftp',
       },
     ],
+    also: ['test/systemd/fleet.test.ts'],
   },
   {
     number: 17,
@@ -86,7 +87,7 @@ export const HOSTS: readonly Row[] = [
         connects: 'inetd',
       },
     ],
-    also: ['test/systemd/facts.test.ts'],
+    also: ['test/systemd/fleet.test.ts', 'test/systemd/facts.test.ts'],
   },
   {
     number: 18,
@@ -127,7 +128,7 @@ export const HOSTS: readonly Row[] = [
         listens: 'docker',
       },
     ],
-    also: ['test/e2e/container.test.ts'],
+    also: ['test/systemd/containers.test.ts', 'test/e2e/container.test.ts'],
   },
   {
     number: 20,
@@ -143,7 +144,7 @@ export const HOSTS: readonly Row[] = [
         isLate: true,
       },
     ],
-    also: ['test/e2e/container.test.ts'],
+    also: ['test/systemd/containers.test.ts', 'test/e2e/container.test.ts'],
   },
   {
     number: 21,
@@ -184,7 +185,7 @@ export const HOSTS: readonly Row[] = [
         listens: 'fat',
       },
     ],
-    also: ['test/e2e/listening-port.test.ts'],
+    also: ['test/systemd/fleet.test.ts', 'test/e2e/listening-port.test.ts'],
   },
   {
     number: 23,
@@ -223,8 +224,23 @@ export const HOSTS: readonly Row[] = [
   {
     number: 25,
     title: 'Windows, AIX, an appliance: a peer by its addresses',
-    workloads: {},
-    processes: [],
+    workloads: { buyer: { process: { exe: '/opt/buyer/bin/buyer', user: String(APP) } } },
+    peers: { 'erp-win': ['192.0.2.25', '192.0.2.32/28'] },
+    processes: (
+      [
+        ['192.0.2.25', 'erp-win'],
+        ['192.0.2.33', 'erp-win'],
+        ['192.0.2.26', null],
+      ] as const
+    ).map(([address, peer]) => ({
+      what: `${address} is ${peer ?? 'nobody'}`,
+      exe: '/opt/buyer/bin/buyer',
+      uid: APP,
+      cgroup: 'system.slice/buyer.service',
+      does: 'connect',
+      reaches: [address, peer],
+      connects: 'buyer',
+    })),
     also: ['test/e2e/addresses.test.ts'],
   },
 ];

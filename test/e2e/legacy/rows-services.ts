@@ -28,6 +28,7 @@ export const SERVICES: readonly Row[] = [
       does: 'listen connect',
       ...(name === 'tc10' ? { connects: null, listens: null } : { connects: name, listens: name }),
     })),
+    also: ['test/systemd/fleet.test.ts'],
   },
   {
     number: 2,
@@ -135,7 +136,7 @@ export const SERVICES: readonly Row[] = [
         listens: 'www',
       },
     ],
-    also: ['test/systemd/facts.test.ts'],
+    also: ['test/systemd/fleet.test.ts', 'test/systemd/facts.test.ts'],
   },
   {
     number: 6,
@@ -150,6 +151,7 @@ export const SERVICES: readonly Row[] = [
       connects: 'lb',
       listens: 'lb',
     })),
+    also: ['test/systemd/fleet.test.ts'],
   },
   {
     number: 7,
@@ -164,7 +166,7 @@ export const SERVICES: readonly Row[] = [
         endpoint: 'vrrp',
       },
     ],
-    also: ['test/kernel/bypass-egress.test.ts'],
+    also: ['test/systemd/fleet.test.ts', 'test/kernel/bypass-egress.test.ts'],
   },
   {
     number: 8,
@@ -248,6 +250,7 @@ export const SERVICES: readonly Row[] = [
         listens: 'monit',
       },
     ],
+    also: ['test/systemd/fleet.test.ts'],
   },
   {
     number: 12,

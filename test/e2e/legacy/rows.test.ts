@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Instance, startInstance } from '../instance.ts';
+import { createNetns, joinNetns, type Netns } from '../netns.ts';
 import { run, serve } from '../run-in.ts';
 import { freePort, told, until } from '../wait.ts';
 import type { Looks, Row } from './row.ts';
@@ -23,6 +24,10 @@ const ports = new Map<string, number>();
 let postern: Instance;
 let hub: ChildProcess;
 let hubPort: number;
+/** Ends of a veth pair: of this host, and of who has no agent. */
+let near: Netns;
+let far: Netns;
+let farHub: ChildProcess;
 
 /** A script of the row's shape, on the real interpreter. */
 const SCRIPT = `#!/usr/bin/perl
@@ -53,9 +58,24 @@ test.before(
     hub = await serve([process.execPath, join(import.meta.dirname, '../echo.mjs'), `tcp:${hubPort}`], /ready/, {
       cgroup: postern.makeCgroup('hub'),
     });
+    near = createNetns(`pt-${postern.name}-near`);
+    far = createNetns(`pt-${postern.name}-far`);
+    const reached = ROWS.flatMap(({ processes }) => processes.flatMap(({ reaches }) => reaches?.[0] ?? []));
+    joinNetns(
+      near,
+      ['192.0.2.1/24'],
+      far,
+      [...new Set(reached)].map((address) => `${address}/24`),
+    );
+    farHub = await serve([process.execPath, join(import.meta.dirname, '../echo.mjs'), `tcp:${hubPort}`], /ready/, {
+      netns: far.path,
+    });
     for (const row of ROWS)
-      for (const [name, match] of Object.entries(row.workloads)) {
-        const body = { labels: { app: name }, match: inFolder(match, row) };
+      for (const [name, spec] of [
+        ...Object.entries(row.workloads).map(([name, match]) => [name, { match: inFolder(match, row) }] as const),
+        ...Object.entries(row.peers ?? {}).map(([name, addresses]) => [name, { addresses }] as const),
+      ]) {
+        const body = { labels: { app: name }, ...spec };
         const { status, body: answer } = await postern.api('PUT', `/v1/workloads/rows/${name}`, body);
         assert.ok(status < 300, `${name}: ${JSON.stringify(answer)}`);
       }
@@ -66,7 +86,10 @@ test.before(
 test.after(async () => {
   for (const child of running) child.kill('SIGKILL');
   hub?.kill('SIGKILL');
+  farHub?.kill('SIGKILL');
   await postern?.destroy();
+  near?.delete();
+  far?.delete();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -94,6 +117,8 @@ for (const row of ROWS)
           ({ destination }) => destination.ip === address(row, i),
         );
         assert.is(flow.source.workload ?? null, nameOf(looks.connects), 'who connects');
+        if (looks.reaches !== undefined)
+          assert.is(flow.destination.workload ?? null, nameOf(looks.reaches[1]), 'whom it reaches');
       }
       const named = looks.endpoint ?? looks.connects;
       if (named != null && (looks.state !== undefined || looks.endpoint !== undefined)) {
@@ -147,7 +172,8 @@ async function asked(
 
 const client = () => ({ cgroup: postern.makeCgroup('client') });
 const nameOf = (name: string | null): string | null => (name === null ? null : `rows/${name}`);
-const address = ({ number }: Row, i: number): string => `127.${number}.${i + 1}.1`;
+const address = ({ number, processes }: Row, i: number): string =>
+  processes[i]!.reaches?.[0] ?? `127.${number}.${i + 1}.1`;
 
 // biome-ignore lint/suspicious/noExplicitAny: an answer's body
 async function endpointWith(workload: string, pid: number): Promise<any> {
@@ -180,6 +206,7 @@ async function launch(row: Row, i: number, looks: Looks): Promise<ChildProcess> 
   const exe = looks.exe === 'perl' ? '/usr/bin/perl' : join(folder, looks.exe);
   const words = [exe, ...args];
   if (looks.uid !== undefined) words.unshift('setpriv', `--reuid=${looks.uid}`, '--clear-groups', '--');
+  if (looks.reaches !== undefined) words.unshift('nsenter', `--net=${near.path}`, '--');
   const enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
   const cgroup = postern.makeCgroup(looks.cgroup);
   const child = spawn('sh', ['-c', enter, cgroup, ...words], {
