@@ -13,6 +13,7 @@ export const HOSTS: readonly Row[] = [
     title: 'NFS, CIFS, iSCSI clients stay the host: what a kernel thread opens has nobody',
     workloads: {},
     processes: [],
+    also: ['test/e2e/kernel-sockets.test.ts'],
   },
   {
     number: 14,
