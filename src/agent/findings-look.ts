@@ -12,7 +12,7 @@ import { isMounted, type Mount, readMounts } from './findings-mounts.ts';
 import { type Privileges, readPrivileges } from './findings-process.ts';
 import { reachableSockets } from './findings-socket.ts';
 import { type Seen, type Trait, toFindings } from './findings-text.ts';
-import { type Accounts, readAccounts } from './findings-writers.ts';
+import { type Accounts, accountsOf } from './findings-writers.ts';
 import type { HostProcess } from './process-scan.ts';
 import type { Steps } from './steps.ts';
 import { type Unit, unitOf } from './unit-of.ts';
@@ -37,7 +37,7 @@ interface Member {
 /** In steps of less than a millisecond: one process, or one question about one kind of process. */
 export function* findingsLook(input: LookInput): Steps<Finding[]> {
   const { host, noGuard, procPath = '/proc' } = input;
-  const accounts = readAccounts();
+  const accounts = accountsOf();
   const mounts = new Map<string, readonly Mount[]>();
   const asked = new Map<string, readonly Trait[]>();
   const seen: Seen[] = [];
@@ -75,12 +75,13 @@ function* traitsOf({ process, privileges }: Member, context: LookContext): Steps
   const isMountedSo = (path: string, option: string): boolean =>
     isMounted(mountsOf(process.pid, privileges.mounts, context), path, option);
   const traits: Trait[] = strongerOf(held).map((subject) => ({ kind: 'capability', subject }));
+  const beyond = strongerOf(gainable & ~held);
+  if (who.uid === 0) for (const subject of beyond) traits.push({ kind: 'capability', subject, by: 'exec' });
   const isAmbient = strongerOf(ambient).length > 0;
   if (isAmbient) {
     const rest = namesOf(ambient).filter((name) => !strongerOf(ambient).includes(name));
     traits.push({ kind: 'ambient', subject: rest.join(' ') });
   }
-  const beyond = strongerOf(gainable & ~held);
   const program = beyond.length === 0 || who.uid === 0 ? undefined : setUserIdProgram(who, root, isMountedSo);
   if (program !== undefined) traits.push({ kind: 'setUserId', subject: program });
   yield;

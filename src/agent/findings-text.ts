@@ -10,7 +10,7 @@ export interface Trait {
   /** `ambient`: no finding, names the ambient capabilities that may stay. */
   readonly kind: FindingKind | 'ambient';
   readonly subject: string;
-  /** Of `writableExecutable`: who may, and by which folders and files, from the top. */
+  /** Of `capability`: `exec`, which gives it to who is root. Of `writableExecutable`: who may, and by which folders and files, from the top. */
   readonly by?: string;
   readonly at?: readonly string[];
   /** Of `sharedUser`. */
@@ -123,7 +123,7 @@ const MEANS: Partial<Record<FindingKind, string>> = {
 
 function whatText(kind: FindingKind, traits: readonly Trait[], subjects: readonly string[], holders: Seen[]): string {
   const list = named(subjects);
-  if (kind === 'capability') return `holds ${list}`;
+  if (kind === 'capability') return capabilityText(traits);
   if (kind === 'setUserId') return `may run ${list}: NoNewPrivileges is off`;
   if (kind === 'sharedUser') return `runs as ${usersOf(holders)}, like ${list}`;
   if (kind === 'helperSocket') return `may connect to ${list}`;
@@ -132,6 +132,16 @@ function whatText(kind: FindingKind, traits: readonly Trait[], subjects: readonl
     ({ subject, by, at }) => `${subject} can be replaced by ${by}${at![0] === subject ? '' : ` (${at![0]})`}`,
   );
   return named([...new Set(ways)], '; ');
+}
+
+function capabilityText(traits: readonly Trait[]): string {
+  const held = [...new Set(traits.filter(({ by }) => by !== 'exec').map(({ subject }) => subject))];
+  const gained = new Set(traits.map(({ subject }) => subject).filter((subject) => !held.includes(subject)));
+  const ways = [
+    ...(held.length > 0 ? [`holds ${held.join(', ')}`] : []),
+    ...(gained.size > 0 ? [`is root and gets ${[...gained].join(', ')} by an exec`] : []),
+  ];
+  return ways.join('; ');
 }
 
 function usersOf(holders: readonly Seen[]): string {
@@ -145,6 +155,7 @@ function toFix(
   needs: UnitNeeds | undefined,
 ): Finding['fix'] {
   if (kind === 'writableExecutable') {
+    if (unit?.kind === 'container') return { text: 'let it belong to root in the image, or start it with --read-only' };
     const paths = [...new Set(traits.flatMap(({ at }) => at!))].slice(0, MOST).map(shellQuote).join(' ');
     return {
       text: 'let it belong to root, and nobody else write to it',

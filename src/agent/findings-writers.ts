@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { changeableBy, type PathPart, type Who } from './findings-path.ts';
 
 /** Names of users and groups as this host's files have them, without asking a directory server: that would take time. */
@@ -34,7 +34,24 @@ function writer(by: string, who: Who, parts: readonly PathPart[]): Writer[] {
   return paths.length === 0 ? [] : [{ by, paths }];
 }
 
-export function readAccounts(folder = '/etc'): Accounts {
+/** Read again when a file has changed. */
+export function accountsOf(folder = '/etc'): Accounts {
+  const version = ['passwd', 'group'].map((name) => versionOf(`${folder}/${name}`)).join(' ');
+  const before = known.get(folder);
+  if (before?.version === version) return before.accounts;
+  const accounts = readAccounts(folder);
+  known.set(folder, { version, accounts });
+  return accounts;
+}
+
+const known = new Map<string, { readonly version: string; readonly accounts: Accounts }>();
+
+function versionOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? 'none' : `${stat.ino}-${stat.size}-${stat.mtimeMs}`;
+}
+
+function readAccounts(folder: string): Accounts {
   const users = linesOf(`${folder}/passwd`);
   const groups = new Map(linesOf(`${folder}/group`).map((fields) => [Number(fields[2]), fields]));
   const primary = new Set(users.filter(([name]) => name !== 'root').map((fields) => Number(fields[3])));

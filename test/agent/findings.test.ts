@@ -11,7 +11,7 @@ import { isMounted, parseMounts } from '../../src/agent/findings-mounts.ts';
 import { changeableBy, mayConnect, type PathPart, type Who, walkPath } from '../../src/agent/findings-path.ts';
 import { parseStatus } from '../../src/agent/findings-process.ts';
 import { type Seen, type Trait, toFindings } from '../../src/agent/findings-text.ts';
-import { readAccounts, writersOf } from '../../src/agent/findings-writers.ts';
+import { accountsOf, writersOf } from '../../src/agent/findings-writers.ts';
 import { type HostProcess, readProcess } from '../../src/agent/process-scan.ts';
 import { runAtOnce, type Steps } from '../../src/agent/steps.ts';
 import { unitOf } from '../../src/agent/unit-of.ts';
@@ -89,13 +89,15 @@ test('who may replace: writes a folder or the file, or owns one, unless the stic
 test('groups count when somebody is in them; everybody stands for all', () => {
   host.file('passwd', 'root:x:0:0::/root:/bin/sh\ndeploy:x:7:70:::\n');
   host.file('group', 'root:x:0:\nempty:x:60:\nops:x:61:root,deploy\ndeploy:x:70:\n');
-  const accounts = readAccounts(host.folder);
+  const accounts = accountsOf(host.folder);
   const by = (mode: number, uid = 0, gid = 0) =>
     writersOf([ROOT, part('/a', mode, uid, gid), part('/a/b.x', 0o755)], 99, accounts).map((one) => one.by);
   assert.equal(by(0o775, 0, 60), []);
   assert.equal([by(0o775, 0, 61), by(0o775, 0, 70)], [['group ops'], ['group deploy']]);
   assert.equal(by(0o775, 0, 12_345), ['group 12345'], 'of a group that no file has nothing is known');
   assert.equal([by(0o777, 7, 61), by(0o755, 7), by(0o755, 99)], [['everybody'], ['user deploy'], []]);
+  host.file('group', 'root:x:0:\nempty:x:60:deploy\n');
+  assert.is(accountsOf(host.folder).hasMembers(60), true, 'read again when it has changed');
 });
 
 test('the mount that counts is the innermost, and of one place the last', () => {
@@ -177,6 +179,13 @@ test('where no settings are made it is said what to do instead', () => {
   const [inContainer] = all(seen('s/a', `/system.slice/docker-${id}.scope`, [cap('CAP_NET_RAW')]));
   assert.equal([inContainer!.id, inContainer!.fix.dropIn], ['h/s/a/capability/container', undefined]);
   assert.match(inContainer!.fix.text, /--cap-drop/);
+  const inImage: Trait = { kind: 'writableExecutable', subject: '/a', by: 'everybody', at: ['/a'] };
+  const [image] = all(seen('s/a', `/system.slice/docker-${id}.scope`, [inImage]));
+  assert.equal(
+    [image!.fix.commands, /image/.test(image!.fix.text)],
+    [undefined, true],
+    'its paths are none of the host',
+  );
   const [bySession] = all(seen('s/a', '/user.slice/user-7.slice/session-1.scope', [cap('CAP_NET_RAW')]));
   assert.equal([bySession!.id, bySession!.unit], ['h/s/a/capability', undefined]);
   const file: Trait = { kind: 'writableExecutable', subject: "/a/it's.x", by: 'everybody', at: ['/a', "/a/it's.x"] };
