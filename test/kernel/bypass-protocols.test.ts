@@ -75,14 +75,20 @@ for (const { kind, option } of [
         const client = await talker('den', 'connect', kind, DENIED[family], HOME[family]);
         try {
           await until('the server has it', () => /ACCEPT/.test(server.text()));
-          const open = await both(server, client);
-          assert.match(open.heard, /TAG-serve/, 'without a policy it is heard');
-          assert.match(open.arrived, /TAG-connect/, 'without a policy it arrives');
+          await both(server, client, 'open');
+          await until(
+            'without a policy both hear',
+            () => /GOT TAG-in-open/.test(client.text()) && /GOT TAG-out-open/.test(server.text()),
+          );
           lab.enforce();
           for (let pass = 0; pass < 2; pass++) inNetns(lab.home.path, () => revoke(lab.kernel));
-          const closed = await both(server, client);
-          assert.not.match(closed.heard, /TAG-serve/);
-          assert.not.match(closed.arrived, /TAG-connect/);
+          const frames = await both(server, client, 'closed');
+          assert.equal(
+            frames.filter((frame) => to(DENIED[family])(frame) && frame.tag.startsWith('TAG')),
+            [],
+          );
+          assert.not.match(client.text(), /GOT TAG-in-closed/);
+          assert.not.match(server.text(), /GOT TAG-out-closed/);
         } finally {
           for (const one of [server, client]) await one.end();
         }
@@ -93,7 +99,7 @@ for (const { kind, option } of [
           lab.policy(undefined);
           const server = await talker('den', 'serve', kind, HOME[family]);
           if (isEnforced) lab.enforce();
-          const argv = [lab.program('assoc'), 'connect', kind, HOME[family], PORT, 'TAG-connect', DENIED[family]];
+          const argv = [lab.program('assoc'), 'connect', kind, HOME[family], PORT, DENIED[family]];
           const frames = await lab.watch(() => run(argv, { netns: lab.peer.path, limitMs: isEnforced ? 500 : 5_000 }));
           if (!isEnforced) await until('the server has it', () => /ACCEPT/.test(server.text()));
           else {
@@ -158,8 +164,8 @@ for (const { kind, option, outer } of [
 
 interface Talker {
   text(): string;
-  /** Sends its words on all its connections. */
-  speak(): Promise<void>;
+  /** On all its connections. */
+  speak(words: string): Promise<void>;
   end(): Promise<void>;
 }
 
@@ -170,15 +176,15 @@ async function talker(
   address: string,
   source = '-',
 ): Promise<Talker> {
-  const argv = [lab.program('assoc'), role, kind, address, PORT, `TAG-${role}`, source];
+  const argv = [lab.program('assoc'), role, kind, address, PORT, source];
   const child = where === 'den' ? await lab.serve(argv, /READY/) : await serve(argv, /READY/, { netns: lab.peer.path });
   const text = textOf(child);
   return {
     text,
-    speak: async () => {
+    speak: async (words) => {
       const from = text().length;
-      child.stdin!.write('speak\n');
-      await until(`${role} has spoken`, () => text().includes('SENT', from));
+      child.stdin!.write(`${words}\n`);
+      await until(`${role} has spoken`, () => text().includes(`SENT ${words}`, from));
     },
     end: async () => {
       const closed = new Promise((resolve) => child.once('close', resolve));
@@ -188,16 +194,14 @@ async function talker(
   };
 }
 
-/** Both ends speak; what the workload (client) hears, and what of its words arrives at the peer's application. */
-async function both(server: Talker, client: Talker): Promise<{ heard: string; arrived: string }> {
-  const from = [server.text().length, client.text().length] as const;
-  await lab.watch(async () => {
-    await server.speak();
-    await client.speak();
+/** Both ends speak, and what arrives of it is printed. */
+async function both(server: Talker, client: Talker, tag: string): Promise<Frame[]> {
+  const frames = await lab.watch(async () => {
+    await server.speak(`TAG-in-${tag}`);
+    await client.speak(`TAG-out-${tag}`);
   });
-  await lab.watch(() => client.speak()); // what came meanwhile is printed before it has spoken again
-  await server.speak();
-  return { heard: client.text().slice(from[1]), arrived: server.text().slice(from[0]) };
+  for (const one of [server, client]) await one.speak('-');
+  return frames;
 }
 
 function textOf(child: ChildProcess): () => string {

@@ -1,7 +1,7 @@
 /*
- * One connection of a protocol (sctp, smc, tcp), both ways: assoc serve KIND ADDRESS PORT TEXT | assoc connect KIND ADDRESS PORT TEXT SOURCE.
- * Prints READY (listening, connected), ACCEPT, and "GOT text"; for each line that it reads it sends TEXT on every connection and
- * prints SENT. What came before is printed before that.
+ * One connection of a protocol (sctp, smc, tcp), both ways: assoc serve KIND ADDRESS PORT | assoc connect KIND ADDRESS PORT SOURCE.
+ * Prints READY (listening, connected), ACCEPT, and "GOT text"; it sends each line that it reads on every connection and prints
+ * "SENT line". What came before is printed before that.
  */
 #include "address.h"
 #include <poll.h>
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (!serves && bind(fd, (void *)&from, address(argv[6], 0, &from)))
+	if (!serves && bind(fd, (void *)&from, address(argv[5], 0, &from)))
 		return perror("bind"), 1;
 	if (fd < 0 || (serves ? bind(fd, (void *)&a, size) || listen(fd, 8) : connect(fd, (void *)&a, size)))
 		return perror(argv[1]), 1;
@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 		if (!fgets(text, sizeof(text), stdin))
 			return 0;
 		for (int i = serves ? 2 : 1; i < n; i++)
-			if (fds[i].fd >= 0 && send(fds[i].fd, argv[5], strlen(argv[5]), MSG_DONTWAIT) < 0)
+			if (fds[i].fd >= 0 && send(fds[i].fd, text, strlen(text), MSG_DONTWAIT) < 0)
 				perror("send");
-		puts("SENT");
+		printf("SENT %s", text);
 	}
 }
