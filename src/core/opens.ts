@@ -58,6 +58,8 @@ export function checkOpens(fields: Fields, { opens, addresses }: Record<string, 
     seen.add(name);
     if (OPEN_NAMES.includes(one)) continue;
     if (one === 'raw') fields.bad(path, 'raw sockets are opened by protocol: {"raw":["vrrp",112]}', one, EXAMPLE);
+    else if (Object.hasOwn(RAW_PROTOCOLS, name))
+      fields.bad(path, `a raw socket of "${name}" is opened by {"raw":["${name}"]}`, one, EXAMPLE);
     else if (name !== 'raw') fields.bad(path, `"${name}" is nothing that can be opened`, one, EXAMPLE);
     else if (fields.object(path, one, ['raw'], [])) checkRaw(fields, `${path}/raw`, one.raw);
   }

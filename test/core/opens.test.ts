@@ -26,7 +26,8 @@ test('takes names and raw protocols, by name and by number', () => {
 const REFUSED: readonly (readonly [what: string, opens: unknown, path: string, message: RegExp])[] = [
   ['a word', 'icmp', '/opens', /^must be a list/],
   ['nothing', [], '/opens', /^must be a list/],
-  ['an unknown name', ['icmp', 'vrrp'], '/opens/1', /^"vrrp" is nothing that can be opened$/],
+  ['an unknown name', ['icmp', 'bpf'], '/opens/1', /^"bpf" is nothing that can be opened$/],
+  ['a protocol as a name', ['vrrp'], '/opens/0', /^a raw socket of "vrrp" is opened by \{"raw":\["vrrp"\]\}$/],
   ['a name twice', ['tun', 'tun'], '/opens/1', /^tun is there twice$/],
   ['raw without protocols', ['raw'], '/opens/0', /^raw sockets are opened by protocol: \{"raw":\["vrrp",112\]\}$/],
   ['no protocols', [{ raw: [] }], '/opens/0/raw', /^must be a list of 1 to 16 protocols$/],

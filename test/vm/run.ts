@@ -29,6 +29,7 @@ const FILES = [
     'bypass-identity',
     'bypass-other',
     'bypass-protocols',
+    'opens',
   ],
   ...['bypass-usernet', 'bypass-sockets', 'bypass-ingress', 'bypass-egress', 'fuzz-packets', 'fuzz-sockets'],
 ];
