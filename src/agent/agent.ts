@@ -27,6 +27,7 @@ import { reservedOrWire } from './identity-labels.ts';
 import { isBehind, readKernelNote, writeKernelNote } from './kernel-note.ts';
 import { Labels, scopeOf } from './labels.ts';
 import { LateClauses } from './late-clauses.ts';
+import { LateRevoke } from './late-revoke.ts';
 import { startLocalApi } from './local-api.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
@@ -179,7 +180,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const rights = () => ({ host, cgroupMount, labelled: labels.labelled(), noGuard: guard.problem });
   const findings = new Findings({ input: rights, onChange: () => reporter.soon(), log });
   const reporter = new Reporter(client, options.hostName, reports, findings, log);
-  const late = new LateClauses(labels, () => enforcement.revokeSoon());
+  const late = new LateClauses(labels, new LateRevoke(kernel, netns, log));
 
   let byIdentity = workloadsByIdentity(enforcement.applied);
   /** Of the control plane, without what files register. */
@@ -369,6 +370,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       await drift.stop();
       reporter.stop();
       queue.stop();
+      late.stop();
       enforcement.stop();
       await saver.flush();
       await files.flush();

@@ -3,6 +3,7 @@ import type { ListeningSocket } from '../core/match-clause.ts';
 import { addressText } from '../datapath/events.ts';
 import { type CgroupEvent, type ExecEvent, type ListenEvent, ProcFlag } from '../datapath/postern.skel.ts';
 import type { Labels } from './labels.ts';
+import type { LateRevoke } from './late-revoke.ts';
 
 /** How long it is remembered that a process was decided late, ms. */
 const REMEMBERED_MS = 10_000;
@@ -13,22 +14,22 @@ const REMEMBERED_MS = 10_000;
  */
 export class LateClauses {
   readonly #labels: Labels;
-  readonly #revokeSoon: () => void;
+  readonly #revoke: LateRevoke;
   readonly #listening = new Map<number, ListeningSocket[]>();
   /** Until when (ms since 1970) a process was provisional. */
   readonly #decided = new Map<number, number>();
 
-  /** @param revokeSoon sockets have another name now: connections are to be judged again */
-  constructor(labels: Labels, revokeSoon: () => void) {
+  /** @param revoke sockets have another name now: connections are to be judged again */
+  constructor(labels: Labels, revoke: LateRevoke) {
     this.#labels = labels;
-    this.#revokeSoon = revokeSoon;
+    this.#revoke = revoke;
   }
 
   exec(event: ExecEvent): void {
     if (event.forked === 0) this.#listening.delete(event.tgid);
     if ((event.flags & ProcFlag.PROC_PENDING) !== 0)
       this.#settle(event.tgid, { forkedFrom: event.forked === 0 ? undefined : event.ppid, uid: uidThen(event) });
-    else if (this.#decided.has(event.tgid) && this.#labels.late.restore(event)) this.#revokeSoon();
+    else if (this.#decided.has(event.tgid) && this.#labels.late.restore(event)) this.#revoke.soon(event.tgid);
   }
 
   cgroup(event: CgroupEvent): void {
@@ -44,14 +45,19 @@ export class LateClauses {
       address: addressText(event.addr) || '::',
     });
     this.#listening.set(event.tgid, sockets);
-    if (this.#labels.late.settle(event.tgid, { listening: sockets })) this.#revokeSoon();
+    if (this.#labels.late.settle(event.tgid, { listening: sockets })) this.#revoke.soon(event.tgid);
   }
 
   /** Whose event was lost is found here. */
   look(): void {
+    this.#revoke.elsewhere();
     for (const pid of this.#labels.late.pending()) this.#settle(pid);
     const old = Date.now() - REMEMBERED_MS;
     for (const [pid, until] of this.#decided) if (until < old) this.#decided.delete(pid);
+  }
+
+  stop(): void {
+    this.#revoke.stop();
   }
 
   /** Was it not known who this process is? */
@@ -62,7 +68,7 @@ export class LateClauses {
   #settle(pid: number, then: { forkedFrom?: number | undefined; uid?: number | undefined } = {}): void {
     const moved = this.#labels.late.settle(pid, then);
     this.#decided.set(pid, Date.now() + 1);
-    if (moved) this.#revokeSoon();
+    if (moved) this.#revoke.soon(pid);
   }
 }
 

@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import { parseAddress } from '../core/cidr.ts';
 import type { Kernel } from '../datapath/kernel.ts';
+import { runAtOnce, type Steps } from './steps.ts';
 
 /** More than these are not looked at: each costs some system calls per look. */
 const MAX_NAMESPACES = 256;
@@ -56,6 +57,20 @@ export class NetworkNamespaces {
   each(visit: (cookie: number) => void): void {
     visitEach(this.#paths, visit);
   }
+
+  /** The same, each namespace a step. */
+  eachInSteps(visit: (cookie: number) => void): Steps<void> {
+    return visitSteps(this.#paths, visit);
+  }
+
+  /** The namespaces in which these processes are. */
+  of(pids: Iterable<number>, visit: (cookie: number) => void): void {
+    const paths = new Map<string, string>();
+    for (const pid of pids) addNamespace(paths, String(pid));
+    const own = readlinkSync('/proc/self/ns/net');
+    if (paths.delete(own)) visit(netnsCookie());
+    for (const _ of enterEach([...paths.values()], visit, new Set([netnsCookie()])));
+  }
 }
 
 /** The same over all that have a process now. */
@@ -64,9 +79,17 @@ export function visitNamespaces(visit: (cookie: number) => void): void {
 }
 
 function visitEach(paths: readonly string[], visit: (cookie: number) => void): void {
+  runAtOnce(visitSteps(paths, visit));
+}
+
+function* visitSteps(paths: readonly string[], visit: (cookie: number) => void): Steps<void> {
   const own = netnsCookie();
-  const visited = new Set([own]);
   visit(own);
+  yield;
+  yield* enterEach(paths, visit, new Set([own]));
+}
+
+function* enterEach(paths: readonly string[], visit: (cookie: number) => void, visited: Set<number>): Steps<void> {
   for (const path of paths) {
     try {
       inNetns(path, () => {
@@ -77,6 +100,7 @@ function visitEach(paths: readonly string[], visit: (cookie: number) => void): v
     } catch (error) {
       if (!GONE.has((error as { code?: string }).code ?? '')) throw error;
     }
+    yield;
   }
 }
 
@@ -84,14 +108,19 @@ function findNamespaces(): string[] {
   const paths = new Map<string, string>();
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
-    try {
-      const path = `/proc/${pid}/ns/net`;
-      const inode = readlinkSync(path);
-      if (!paths.has(inode)) paths.set(inode, path);
-      if (paths.size >= MAX_NAMESPACES) break;
-    } catch {
-      // ended, or a kernel thread
-    }
+    addNamespace(paths, pid);
+    if (paths.size >= MAX_NAMESPACES) break;
   }
   return [...paths.values()];
+}
+
+/** By what the link says, so that one path leads to each. */
+function addNamespace(paths: Map<string, string>, pid: string): void {
+  try {
+    const path = `/proc/${pid}/ns/net`;
+    const inode = readlinkSync(path);
+    if (!paths.has(inode)) paths.set(inode, path);
+  } catch {
+    // ended, or a kernel thread
+  }
 }
