@@ -23,6 +23,7 @@ const SLOW = 10;
 const FILES = [
   ...[
     'revoke',
+    'denial',
     'bypass-mptcp',
     'bypass-privileged',
     'bypass-uring',
