@@ -103,10 +103,8 @@ export class PolicyApplier {
         });
     this.#requireRoom(plans, addresses.length);
     const ipSlot = this.#addresses.prepare(addresses) ?? this.#addresses.active;
-    for (const plan of plans) {
-      this.#fill(plan);
-      this.#raw.add(plan.id, plan.opens?.raw ?? []);
-    }
+    this.#fill(plans);
+    for (const plan of plans) this.#raw.add(plan.id, plan.opens?.raw ?? []);
     const planned = new Set(plans.map((plan) => plan.id));
     for (const [id, { cfg }] of this.#active)
       if (!planned.has(id) && cfg.ip_slot !== ipSlot) plans.push({ id, flags: cfg.flags, loses: false, moves: true });
@@ -187,19 +185,27 @@ export class PolicyApplier {
     for (const table of tables) l4 += this.#tables.entries(table).length;
     check('policy_l4', l4, this.#maps.policy_l4.maxEntries);
     check('ip_cidr', addresses * 2, this.#maps.ip_cidr.maxEntries);
-    check('ident_cfg', this.#active.size + plans.length, this.#maps.ident_cfg.maxEntries);
+    const more = plans.filter(({ id, entries }) => entries !== undefined && !this.#active.has(id)).length;
+    check('ident_cfg', 1 + this.#active.size + more, this.#maps.ident_cfg.maxEntries); // 1: GENERATION_KEY
     const raw = this.#raw.room(new Map(plans.map(({ id, opens }) => [id, opens?.raw ?? []])));
     check('raw_open', raw.wanted, raw.limit);
   }
 
-  #fill({ entries }: Plan): void {
-    if (entries === undefined) return;
-    for (const [, value] of entries.values()) {
-      if (value.table === 0 || this.#l4.has(value.table)) continue;
-      this.#maps.policy_l4.updateBatch(this.#tables.entries(value.table));
-      this.#l4.add(value.table);
+  /** What was written of it when it throws is removed by the next sweep. */
+  #fill(plans: readonly Plan[]): void {
+    const entries = function* () {
+      for (const plan of plans) if (plan.entries !== undefined) yield* plan.entries.values();
+    };
+    const tables = new Set<number>();
+    for (const [, { table }] of entries()) if (table !== 0 && !this.#l4.has(table)) tables.add(table);
+    for (const table of tables) this.#l4.add(table);
+    this.#maps.policy_l4.updateBatch([...tables].flatMap((table) => this.#tables.entries(table)));
+    try {
+      this.#maps.policy_l3.updateBatch(entries());
+    } catch (error) {
+      for (const [key] of entries()) this.#stale.push(key);
+      throw error;
     }
-    this.#maps.policy_l3.updateBatch(entries.values());
   }
 
   /** The generation that the identity carries now. */

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { CompiledDirection, CompiledIdentity, PortTable } from '../../src/core/compile.ts';
-import { type IdentityId, localIdentity, workloadIdentity } from '../../src/core/identity.ts';
+import { type IdentityId, localIdentity, toIdentityId, workloadIdentity } from '../../src/core/identity.ts';
 import type { AddressIdentity } from '../../src/datapath/address-slots.ts';
 import type { Kernel } from '../../src/datapath/kernel.ts';
 import { CapacityError, PolicyApplier } from '../../src/datapath/policy-applier.ts';
@@ -21,6 +21,8 @@ const ALLOW: PortTable = { entries: [], fallback: { verdict: 'allow', rules: ['c
 const DENY: PortTable = { entries: [], fallback: { verdict: 'deny', rules: ['default deny of cnp/a/p'] } };
 const WEB = onPorts([80, 443]);
 const OPEN: CompiledDirection = { enforced: false, peers: new Map() };
+
+const JUNK = { remote: 1, direction: 1, slot: 0, pad: 0 };
 
 let own: OwnKernel;
 let kernel: Kernel;
@@ -89,6 +91,7 @@ for (const { map, change } of [
   { map: 'policy_l3', change: () => ({ changed: manyPeers(300_000), addresses: [] }) },
   { map: 'policy_l4', change: () => ({ changed: manyPorts(9), addresses: [] }) },
   { map: 'ip_cidr', change: () => ({ changed: new Map(), addresses: manyAddresses(70_000) }) },
+  { map: 'ident_cfg', change: () => ({ changed: manyIdentities(70_000, DENY), addresses: [] }) },
 ])
   test(`what does not fit into ${map} is refused, and nothing changes`, () => {
     apply(identity(A, { 0: DENY, [B]: WEB }), identity(B, { 0: ALLOW }));
@@ -101,6 +104,29 @@ for (const { map, change } of [
     apply(identity(A, { 0: ALLOW }));
     assert.is(allows(A, B, 22), true);
   });
+
+test('a map that others filled leaves nothing of a revision that did not find room', () => {
+  apply(identity(A, { 0: DENY }));
+  const { policy_l3 } = kernel.maps;
+  const value = { table: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) };
+  const junk = Array.from({ length: policy_l3.maxEntries - 100 }, (_, i) => ({ ...JUNK, local: 0x7f000000 + i }));
+  policy_l3.updateBatch(junk.map((key) => [key, value] as const));
+  const before = kernel.maps.ident_cfg.get(A);
+  const peers = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [i, ALLOW]));
+  assert.match(String(thrown(() => apply(identity(A, peers)))), /policy_l3/);
+  assert.equal(kernel.maps.ident_cfg.get(A), before);
+  policy_l3.deleteBatch(junk);
+  apply(identity(A, { 0: DENY, [B]: ALLOW }));
+  assert.is(allows(A, 7 as IdentityId, 80), false, 'not what the other revision would have allowed');
+  applier.sweep();
+  assert.is(countStale(kernel), 0);
+});
+
+test('where more than half of the identities that fit are enforced, all of them may change at once', () => {
+  applier.apply({ changed: manyIdentities(35_000, DENY), addresses: [] });
+  applier.apply({ changed: manyIdentities(35_000, ALLOW), addresses: [] });
+  assert.is(applier.enforced.size, 35_000);
+});
 
 test('a restart takes over what is there: the same state flips nothing, another one is applied', () => {
   const addresses = [
@@ -242,6 +268,10 @@ function onPorts(ports: readonly number[]): PortTable {
 function manyPeers(count: number): Map<number, CompiledIdentity> {
   const peers = new Map(Array.from({ length: count }, (_, i) => [i, ALLOW] as const));
   return new Map([[A, { id: A, ingress: OPEN, egress: { enforced: true, peers } }]]);
+}
+
+function manyIdentities(count: number, other: PortTable): Map<number, CompiledIdentity> {
+  return new Map(Array.from({ length: count }, (_, i) => [i + 256, identity(toIdentityId(i + 256), { 0: other })]));
 }
 
 /** Tables of every second port. */
