@@ -22,6 +22,8 @@ export interface Precondition {
   readonly noneMatch?: readonly string[];
   /** What exists is written only with `match`. */
   readonly required?: boolean;
+  /** `match` is of several objects: each that exists is at one of them, each of them is one's; what is new needs none. */
+  readonly several?: boolean;
 }
 
 export type Operation =
@@ -78,13 +80,24 @@ export function planWrite(
   const draft = new Draft(base, author);
   const seen = new Set<string>();
   const gone = prune === undefined ? [] : pruned(base, operations, prune);
+  const unmet = new Set(precondition.several ? precondition.match : []);
+  unmet.delete('*');
   for (const operation of inOrder([...operations, ...gone])) {
     const target = targetOf(operation);
     const name = `${target.collection} ${target.key}`;
     if (seen.has(name)) throw new ProblemError('conflict', `Cannot apply: ${describe(operation)} is there twice`);
     seen.add(name);
-    checkPrecondition(draft.get(target.collection, target.key), precondition, describe(operation), target);
+    const current = draft.get(target.collection, target.key);
+    checkPrecondition(current, precondition, describe(operation), target);
+    unmet.delete(etagOfStored(current) ?? '');
     perform(draft, operation, target.key);
+  }
+  if (unmet.size > 0) {
+    const tags = [...unmet].join(', ');
+    throw new ProblemError(
+      'stale',
+      `Cannot apply: If-Match asks for ${tags}, where none of the documents is; GET them again`,
+    );
   }
   checkModes(draft);
   return draft;
@@ -336,7 +349,7 @@ export function notFound(collection: string, key: string): ProblemError {
 
 function checkPrecondition(
   current: object | undefined,
-  { match, noneMatch, required }: Precondition,
+  { match, noneMatch, required, several }: Precondition,
   name: string,
   { collection, key }: ReturnType<typeof targetOf>,
 ): void {
@@ -345,15 +358,19 @@ function checkPrecondition(
       hint: `curl -i http://127.0.0.1:7460/v1/${collection}/${key} shows it`,
     });
   }
-  const etag = current !== undefined && 'meta' in current ? etagOf(current.meta as Meta) : undefined;
+  const etag = etagOfStored(current);
   const isAmong = (tags: readonly string[]) => etag !== undefined && (tags.includes('*') || tags.includes(etag));
-  if (match !== undefined && !isAmong(match)) {
+  if (match !== undefined && !isAmong(match) && !(several && current === undefined)) {
     const is = etag === undefined ? 'it does not exist' : `it is at ${etag}`;
     throw new ProblemError('stale', `Cannot write ${name}: If-Match asks for ${match.join(', ')}, ${is}; GET it again`);
   }
   if (noneMatch !== undefined && isAmong(noneMatch)) {
     throw new ProblemError('stale', `Cannot create ${name}: it exists, at ${etag}`);
   }
+}
+
+function etagOfStored(stored: object | undefined): string | undefined {
+  return stored !== undefined && 'meta' in stored ? etagOf(stored.meta as Meta) : undefined;
 }
 
 function resultOf(before: unknown, same: boolean): 'created' | 'updated' | 'unchanged' {

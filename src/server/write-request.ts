@@ -10,13 +10,15 @@ import { booleanParameter } from './query.ts';
 import type { StoredOf } from './state.ts';
 import type { Written } from './store.ts';
 
+/** @param several the body holds documents, each with an ETag of its own: If-Match lists those of all */
 export async function writeRequest(
   c: Request,
   context: ServerContext,
   operations: readonly Operation[],
   prune?: Prune,
+  several = false,
 ): Promise<Answered> {
-  const precondition = { ...preconditionOf(c), required: context.requireIfMatch };
+  const precondition = { ...preconditionOf(c), required: context.requireIfMatch, several };
   const written = await context.store.write(operations, {
     actor: c.get('actor'),
     dryRun: booleanParameter(c, 'dryRun'),

@@ -230,6 +230,8 @@ test('--create-only and --if-match protect what is there', async () => {
     await refused(['workload', 'put', 'shop/frontend', '-l', 'a=b', '--exe', '/x', '--if-match', '"x-1"'], 2),
     /If-Match asks for/,
   );
+  const stale = ['apply', '-f', '-', '--if-match', '"x-1"', '--if-match', '"x-2"'];
+  assert.match(await refused(stale, 2, { stdin: POLICY }), /If-Match asks for "x-1", "x-2", it is at/);
 });
 
 test('the curl that is shown does the same', async () => {

@@ -22,6 +22,12 @@ export const APPLY: Command = {
     },
     { name: 'prune', summary: 'delete what -l selects and the files do not name' },
     { name: 'selector', short: 'l', value: 'SELECTOR', summary: 'with --prune: labels of what the files own' },
+    {
+      name: 'if-match',
+      value: 'ETAG',
+      many: true,
+      summary: 'only if all that exists is as it was seen: the ETag of each document',
+    },
     { name: 'dry-run', summary: 'check, and say what would happen; change nothing' },
   ],
   help: [
@@ -40,6 +46,7 @@ export const APPLY: Command = {
     const paths = [...call.list('file'), ...call.args];
     if (paths.length === 0) throw new Failure(2, '"postern apply" needs a file or folder: postern apply -f PATH');
     const isDryRun = call.on('dry-run');
+    const ifMatch = call.list('if-match');
     const selector = call.text('selector');
     if (call.on('prune') !== (selector !== undefined))
       throw new Failure(2, '--prune and -l SELECTOR go together: --prune -l team=shop');
@@ -48,7 +55,10 @@ export const APPLY: Command = {
       method: 'POST',
       path: '/v1/apply',
       query: [...dryRunQuery(isDryRun), ...(selector === undefined ? [] : [['prune', selector] as const])],
-      headers: { 'content-type': bundle.contentType },
+      headers: {
+        'content-type': bundle.contentType,
+        ...(ifMatch.length > 0 && { 'if-match': ifMatch.join(', ') }),
+      },
       body: bundle.body,
       bodyFile: bundle.bodyFile,
     } as const;

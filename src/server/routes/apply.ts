@@ -43,7 +43,7 @@ export function applyOperations(context: ServerContext): Operation[] {
         const writes = readAll(documents);
         if (writes.length === 0) throw new ProblemError('invalid', 'The body holds no document');
         const prune = readPrune(c, documents, writes);
-        const written = await writeRequest(c, context, writes, prune);
+        const written = await writeRequest(c, context, writes, prune, true);
         const results = written.draft.results;
         const { revision, plan } = written;
         return answer(c, { results, revision, ...(plan !== undefined && { plan }) });
