@@ -139,6 +139,7 @@ esac
     for (const [i, name] of (['covered', 'by-unit'] as const).entries()) {
       assert.is(before[i]!.cgroup, `/system.slice/${name}.service`);
       assert.is(before[i]!.workload, `shop/${name}`);
+      await endpointOf(before[i]!.pid); // a look at it has been taken in its place
     }
     const restart = await machine.ssh('root', '/etc/init.d/covered restart; /etc/init.d/by-unit restart');
     assert.is(restart.code, 0, restart.stderr);
