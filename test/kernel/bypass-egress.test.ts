@@ -12,7 +12,7 @@ import { revoke } from '../../src/datapath/revoke.ts';
 import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { skip } from '../skip.ts';
-import { hasKernelOption } from './kernel-config.ts';
+import { hasKernelOption, isKernelAtLeast } from './kernel-config.ts';
 import { DEN, DENIED, FRIEND, FRIENDS, type Frame, HOME, type Lab, NOBODY, openLab } from './lab.ts';
 
 const test = suite('bypass: egress');
@@ -65,6 +65,8 @@ for (const [mode, families] of tries)
   for (const family of families)
     if (isMobile(mode) && !hasKernelOption('IPV6_MIP6'))
       skip(test, `${mode} does not reach a denied peer`, 'kernel: CONFIG_IPV6_MIP6 (type 2 routing header) is off');
+    else if (mode === 'mptcp-tfo' && !isKernelAtLeast(6, 2))
+      skip(test, `${mode} over IPv${family}`, 'kernel: needs 6.2 (Fast Open of MPTCP)');
     else
       for (const uid of mode.startsWith('raw') || mode === 'transparent' ? [0] : [NOBODY, 0])
         test(`${mode} over IPv${family} does not reach a denied peer (uid ${uid})`, async () => {

@@ -15,8 +15,9 @@ import { hasKernelOption } from './kernel-config.ts';
 import { DENIED, FRIENDS, type Frame, HOME, type Lab, NOBODY, openLab } from './lab.ts';
 
 const test = suite('bypass: protocols');
-const PORT = '7800';
 let lab: Lab;
+/** Of each test its own: an association outlives its sockets. */
+let port = 7800;
 
 test.before(
   told(async () => {
@@ -71,6 +72,7 @@ for (const { kind, option } of [
     else {
       test(`a connection by ${kind} over IPv${family} that is older than the policy says and hears nothing`, async () => {
         lab.policy(undefined);
+        port++;
         const server = await talker('peer', 'serve', kind, DENIED[family]);
         const client = await talker('den', 'connect', kind, DENIED[family], HOME[family]);
         try {
@@ -97,16 +99,21 @@ for (const { kind, option } of [
       test(`a listener by ${kind} over IPv${family} that is older than the policy does not hear a denied peer`, async () => {
         for (const isEnforced of [false, true]) {
           lab.policy(undefined);
+          port++;
           const server = await talker('den', 'serve', kind, HOME[family]);
-          if (isEnforced) lab.enforce();
-          const argv = [lab.program('assoc'), 'connect', kind, HOME[family], PORT, DENIED[family]];
-          const frames = await lab.watch(() => run(argv, { netns: lab.peer.path, limitMs: isEnforced ? 500 : 5_000 }));
-          if (!isEnforced) await until('the server has it', () => /ACCEPT/.test(server.text()));
-          else {
-            assert.not.match(server.text(), /ACCEPT/);
-            assert.equal(frames.filter(to(DENIED[family])), []);
+          try {
+            if (isEnforced) lab.enforce();
+            const argv = [lab.program('assoc'), 'connect', kind, HOME[family], String(port), DENIED[family]];
+            const limitMs = isEnforced ? 500 : 5_000;
+            const frames = await lab.watch(() => run(argv, { netns: lab.peer.path, limitMs }));
+            if (!isEnforced) await until('the server has it', () => /ACCEPT/.test(server.text()));
+            else {
+              assert.not.match(server.text(), /ACCEPT/);
+              assert.equal(frames.filter(to(DENIED[family])), []);
+            }
+          } finally {
+            await server.end();
           }
-          await server.end();
         }
       });
     }
@@ -133,14 +140,14 @@ for (const { kind, option, outer } of [
           netns.ip(`addr add ${address}/${family === 4 ? '24' : '64 nodad'} dev pt1`);
           netns.ip('link set pt1 up');
         }
-        const sink = await lab.serve([lab.program('sink'), PORT], /READY/);
+        const sink = await lab.serve([lab.program('sink'), String(++port)], /READY/);
         const said = textOf(sink);
         const out = async () =>
           (await lab.attack([lab.program('egress'), 'udp', other, FRIENDS[4], 'TAG-inside'])).some(
             ({ tag }) => tag === 'TAG-inside',
           );
         const knock = async (from: string, at: string, text: string): Promise<string> => {
-          await run([lab.program('knock'), 'udp', from, at, PORT, text], { netns: lab.peer.path });
+          await run([lab.program('knock'), 'udp', from, at, String(port), text], { netns: lab.peer.path });
           return text;
         };
         try {
@@ -176,7 +183,7 @@ async function talker(
   address: string,
   source = '-',
 ): Promise<Talker> {
-  const argv = [lab.program('assoc'), role, kind, address, PORT, source];
+  const argv = [lab.program('assoc'), role, kind, address, String(port), source];
   const child = where === 'den' ? await lab.serve(argv, /READY/) : await serve(argv, /READY/, { netns: lab.peer.path });
   const text = textOf(child);
   return {

@@ -94,7 +94,7 @@ function build(guest: GuestKernel, files: readonly string[]): Buffer {
   }
   fs.copy(guest.config, `/boot/config-${guest.release}`);
   const network = /\/kernel\/(net|drivers\/(net|infiniband|char|misc)|crypto|lib|arch|fs\/configfs)\//;
-  const keep = (path: string): boolean => !path.endsWith('.ko') || network.test(path);
+  const keep = (path: string): boolean => !/\.ko(\.xz)?$/.test(path) || network.test(path);
   fs.copy(guest.modules, `/lib/modules/${guest.release}`, keep);
   fs.file('/init', init(files));
   return fs.pack();
