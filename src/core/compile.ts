@@ -21,7 +21,7 @@ import {
   NOT_ENFORCED,
 } from './compile-direction.ts';
 import { clearest } from './denial.ts';
-import { type IdentityId, protects } from './identity.ts';
+import { type IdentityId, isSubject, protects } from './identity.ts';
 import { IdentityIndex, type Member } from './identity-index.ts';
 import { PolicyOrder } from './policy-order.ts';
 import { type Direction, type Policy, policyRef } from './policy-rule.ts';
@@ -94,11 +94,12 @@ export class PolicyCompiler {
     const { changed, questions } = this.#index.update(world);
     if (changed.size === 0) return;
     for (const id of changed) dirty.add(id);
+    const subjects = [...changed].filter((id) => isSubject(id));
     for (const { rules } of this.#policies.values()) {
       for (const rule of rules) {
         for (const id of questions.get(rule.subjects) ?? []) this.#toggle(rule, id);
         // Whether a rule applies to a subject depends on more than its labels: it may only now be one.
-        for (const id of changed) if (rule.subjects.ids.has(id)) this.#toggle(rule, id);
+        for (const id of subjects) if (rule.subjects.ids.has(id)) this.#toggle(rule, id);
         if (rule.peers?.some((question) => questions.has(question)) || meetsNamedPorts(rule, changed)) {
           for (const id of rule.subjects.ids) dirty.add(id);
         }

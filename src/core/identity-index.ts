@@ -23,6 +23,8 @@ export interface Question {
   readonly key: string;
   readonly holds: (member: Member) => boolean;
   readonly ids: Set<number>;
+  /** Few members among which all are that it holds for; absent where that may be many. */
+  readonly few: (() => Iterable<Member>) | undefined;
   users: number;
 }
 
@@ -71,17 +73,23 @@ export class IdentityIndex {
   #askAgain(changed: ReadonlySet<number>): ReadonlyMap<Question, readonly number[]> {
     const questions = new Map<Question, readonly number[]>();
     for (const question of changed.size > 0 ? this.#questions.values() : []) {
-      const toggled: number[] = [];
-      for (const id of changed) {
-        const member = this.#members.get(id);
-        const holds = member !== undefined && question.holds(member);
-        if (holds !== question.ids.has(id)) toggled.push(id);
-        if (holds) question.ids.add(id);
-        else question.ids.delete(id);
-      }
+      const toggled =
+        changed.size > MANY && question.few ? askFew(question, changed) : this.#askEach(question, changed);
       if (toggled.length > 0) questions.set(question, toggled);
     }
     return questions;
+  }
+
+  #askEach(question: Question, changed: ReadonlySet<number>): number[] {
+    const toggled: number[] = [];
+    for (const id of changed) {
+      const member = this.#members.get(id);
+      const holds = member !== undefined && question.holds(member);
+      if (holds !== question.ids.has(id)) toggled.push(id);
+      if (holds) question.ids.add(id);
+      else question.ids.delete(id);
+    }
+    return toggled;
   }
 
   /** Each `ask` must be paired with a `release`, so that answers that nobody wants are not kept. */
@@ -95,7 +103,8 @@ export class IdentityIndex {
     const holes = except.map((text) => parsePrefix(text)!);
     const holds = ({ place }: Member) =>
       place !== undefined && contains(outer, place) && !holes.some((hole) => contains(hole, place));
-    return this.#ask(`cidr ${prefix} except ${except.join()}`, holds, () => this.#inside(outer));
+    const few = () => this.#inside(outer);
+    return this.#ask(`cidr ${prefix} except ${except.join()}`, holds, few, few);
   }
 
   release(question: Question): void {
@@ -103,12 +112,12 @@ export class IdentityIndex {
     if (question.users === 0) this.#questions.delete(question.key);
   }
 
-  #ask(key: string, holds: Question['holds'], candidates: () => Iterable<Member>): Question {
+  #ask(key: string, holds: Question['holds'], candidates: () => Iterable<Member>, few?: Question['few']): Question {
     let question = this.#questions.get(key);
     if (!question) {
       const ids = new Set<number>();
       for (const member of candidates()) if (holds(member)) ids.add(member.id);
-      question = { key, holds, ids, users: 0 };
+      question = { key, holds, ids, few, users: 0 };
       this.#questions.set(key, question);
     }
     question.users++;
@@ -167,6 +176,23 @@ export class IdentityIndex {
     if (member.place) this.#places = undefined;
     return member.id;
   }
+}
+
+/** So many changes at once are not asked one by one of each question: thousands of prefixes are. */
+const MANY = 4;
+
+/** Changes and order as of asking each of `changed`. */
+function askFew({ holds, ids, few }: Question, changed: ReadonlySet<number>): number[] {
+  const now = new Set<number>();
+  for (const member of few!()) if (holds(member)) now.add(member.id);
+  const toggled = [...ids].filter((id) => changed.has(id) && !now.has(id));
+  for (const id of toggled) ids.delete(id);
+  for (const id of now) {
+    if (ids.has(id)) continue;
+    ids.add(id);
+    toggled.push(id);
+  }
+  return toggled;
 }
 
 /** The very same objects: most changes are of one policy, and there may be many thousand prefixes. */
