@@ -132,7 +132,8 @@ function which(name: string): string {
 
 /**
  * One thread for both processors: with a thread each, qemu 7.2 goes on running a breakpoint that the kernel has already taken out
- * of its own code (static keys), for ever. And WebAssembly (node's type stripper) does not tier up: V8 fails on the code
+ * of its own code (static keys), for ever; with one thread its cmpxchg16b leaves wrong flags, so the processor has none (a kernel
+ * can do without). And WebAssembly (node's type stripper) does not tier up: V8 fails on the code
  * that goes while its stack is walked, when compiling takes as long as here.
  */
 function boot(image: string, initrd: string): Promise<string> {
@@ -141,7 +142,7 @@ function boot(image: string, initrd: string): Promise<string> {
     ...['-accel', 'tcg,thread=single', '-smp', '2', '-m', '3072', '-nographic', '-no-reboot', '-nic', 'none'],
     ...[
       '-cpu',
-      'max',
+      'max,-cx16',
       '-kernel',
       image,
       '-initrd',
@@ -156,6 +157,11 @@ function boot(image: string, initrd: string): Promise<string> {
     output += text;
     process.stdout.write(text);
   });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      guest.kill('SIGKILL');
+      process.exitCode = 1;
+    });
   const timer = setTimeout(() => {
     console.log(`\nthe guest was stopped after ${LIMIT_MINUTES} minutes`);
     guest.kill('SIGKILL');
