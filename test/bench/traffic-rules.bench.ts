@@ -31,7 +31,7 @@ import {
 } from './traffic-lab.ts';
 import { CLIENT, SERVER } from './traffic-world.ts';
 
-const ROUNDS = Number(process.env.POSTERN_BENCH_ROUNDS ?? 11);
+const ROUNDS = Number(process.env.POSTERN_BENCH_ROUNDS ?? 21);
 const RULE_PROGRAMS: readonly string[] = ['on_egress', 'on_bind4', 'on_bind6', 'on_device'];
 const CONFIGS = ['none', 'without', 'with'] as const;
 type Config = (typeof CONFIGS)[number];
