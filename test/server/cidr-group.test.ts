@@ -38,6 +38,11 @@ test('a CiliumCIDRGroup is stored, and a policy that names it means its prefixes
   const listed = await call(server, 'GET', '/v1/policies?kind=ccg');
   assert.is(listed.body.items.length, 1);
   assert.is((await call(server, 'DELETE', '/v1/policies/ccg/partners')).status, 204);
+  const { body } = await call(server, 'GET', '/v1/policies/ccg/partners/history');
+  assert.equal(
+    body.items.map(({ action }: { action: string }) => action),
+    ['delete', 'update', 'create'],
+  );
   assert.is(await ask('192.0.2.1'), 'DROPPED');
 });
 
