@@ -328,8 +328,11 @@ int on_ingress(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	/* one test for an established packet: of all states these two alone are the same without this bit */
-	if (sk->type == SOCK_STREAM && (sk->state & ~(TCP_LISTEN ^ TCP_SYN_SENT)) != TCP_SYN_SENT)
+	/*
+	 * one test for an established packet: of all states these two alone are the same without this bit. What is older than the
+	 * policy is ended if it is TCP's; of SCTP each packet is judged.
+	 */
+	if (sk->type == SOCK_STREAM && (sk->state & ~(TCP_LISTEN ^ TCP_SYN_SENT)) != TCP_SYN_SENT && sk->protocol == IPPROTO_TCP)
 		return 1;
 	if (sk->type == SOCK_STREAM && sk->state == TCP_SYN_SENT)
 		return !is_lost(skb, sk);
@@ -388,7 +391,7 @@ int on_egress(struct __sk_buff *skb)
 			own.w[3] = sk->dst_ip6[3];
 			to_peer = addr_equal(&dst, &own);
 		}
-		if (to_peer && sk->state != TCP_SYN_SENT)
+		if (to_peer && sk->state != TCP_SYN_SENT && sk->protocol == IPPROTO_TCP)
 			return 1;
 	}
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
