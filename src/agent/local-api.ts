@@ -158,6 +158,7 @@ function sendFlows(request: IncomingMessage, response: ServerResponse, url: URL,
   if (!/^\d{1,6}$/.test(last)) return sendProblem(response, 400, `"last" must be a number, not "${last}"`);
   if (url.searchParams.get('follow') !== 'true') return sendJson(response, { items: flows.last(Number(last)) });
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
   for (const flow of flows.last(Number(last))) response.write(`${JSON.stringify(flow)}\n`);
   const end = flows.follow((flow) => {
     // a reader that does not keep up is cut off rather than kept in memory

@@ -1,5 +1,7 @@
 /** What a person sees of the traffic: each kind of event, its ends by name, filters, the live stream, losses. */
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -39,6 +41,13 @@ test.before(
 test.after(async () => {
   server?.kill('SIGKILL');
   await postern?.destroy();
+});
+
+test('who follows the flows of an agent is answered before there is one', async () => {
+  const ask = request({ socketPath: join(postern.runDir, 'agent.sock'), path: '/v1/flows?follow=true&last=0' }).end();
+  const [response] = await once(ask, 'response');
+  assert.is(response.statusCode, 200);
+  ask.destroy();
 });
 
 test('a connection is connect, accept and close, each with both ends by name and the rule', async () => {
