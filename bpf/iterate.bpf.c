@@ -260,7 +260,8 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 
 		__builtin_memcpy(r.local, &local, 16);
 		__builtin_memcpy(r.remote, &remote, 16);
-		bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+		if (bpf_seq_write(ctx->meta->seq, &r, sizeof(r)))
+			return 0; /* full: asked again with an empty one */
 	} else if (bpf_sock_destroy(skc)) {
 		count(COUNT_REVOKE_FAILED);
 		return 0;
