@@ -23,10 +23,10 @@ export function help(commands: readonly Command[], path: readonly string[]): str
 }
 
 const SECTIONS: readonly (readonly [string, readonly string[]])[] = [
-  ['Look', ['status', 'observe', 'discover', 'get']],
+  ['Look', ['status', 'observe', 'discover', 'doctor', 'get']],
   ['Change', ['apply', 'delete', 'run']],
   ['Nouns, each with its verbs', ['workload', 'policy', 'endpoint', 'identity', 'host', 'namespace', 'flow']],
-  ['Run', ['run', 'standalone', 'server', 'agent']],
+  ['Run', ['standalone', 'server', 'agent']],
   ['Other', ['version', 'completion', 'help']],
 ];
 
