@@ -44,16 +44,30 @@ const FLEET = [
   ...['rpcbind', 'nfs-common', 'nfs-ganesha', 'nfs-ganesha-vfs'],
 ];
 
+/** Databases, a mail server, and what pm2 needs. Some 110 MB to fetch. */
+const SERVERS = ['postgresql-15', 'mariadb-server', 'postfix', 'monit', 'nodejs'];
+const PM2 = 'pm2@7.0.4';
+
 /** The same Debian with more in it, made once from a copy of debianTree(). Nothing of it starts by itself. */
 export function fleetTree(): { path: string } | { missing: string } {
+  return extended('debian-bookworm-fleet-1', FLEET);
+}
+
+/** Another one: a tree of its own, so that either is made without the other. pm2, of npm, is in /usr/local/bin. */
+export function serversTree(): { path: string } | { missing: string } {
+  return extended('debian-bookworm-servers-1', SERVERS, PM2);
+}
+
+/** A new list of packages needs a new `name`: what is there is never changed. */
+function extended(name: string, packages: readonly string[], npm?: string): { path: string } | { missing: string } {
   const base = debianTree();
-  const tree = join(CACHE, 'debian-bookworm-fleet-1');
+  const tree = join(CACHE, name);
   if ('missing' in base) return base;
-  const missing = existsSync(tree) ? undefined : extend(base.path, tree, FLEET);
+  const missing = existsSync(tree) ? undefined : extend(base.path, tree, packages, npm);
   return missing === undefined ? { path: tree } : { missing: `package: apt in a Debian tree: ${missing}` };
 }
 
-function extend(base: string, tree: string, packages: readonly string[]): string | undefined {
+function extend(base: string, tree: string, packages: readonly string[], npm?: string): string | undefined {
   const partial = `${tree}.${process.pid}`;
   const drop = (): void => rmSync(partial, { recursive: true, force: true });
   execFileSync('cp', ['-a', '--reflink=auto', base, partial]);
@@ -75,6 +89,15 @@ umount "$0/proc"
   if (made.error !== undefined || made.status !== 0) {
     drop();
     return made.error?.message ?? made.stderr.trimEnd().split('\n').at(-1) ?? `exit ${made.status}`;
+  }
+  if (npm !== undefined) {
+    const quiet = ['--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund', '--loglevel=error'];
+    const words = ['install', '--global', ...quiet, `--prefix=${join(partial, 'usr/local')}`, npm];
+    const got = spawnSync('npm', words, { encoding: 'utf8', timeout: 120_000 });
+    if (got.error !== undefined || got.status !== 0) {
+      drop();
+      return `npm: ${got.error?.message ?? got.stderr.trimEnd().split('\n').at(-1)}`;
+    }
   }
   // what is enabled there is enabled here, and nothing else
   execFileSync('sh', [
