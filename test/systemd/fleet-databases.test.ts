@@ -48,6 +48,28 @@ cd /
 runuser -u postgres -- pg_basebackup -h 127.0.0.1 -c fast -R -D /var/lib/postgresql/15/standby
 systemctl start postgresql@15-standby`;
 
+/** Two servers as mysqld_multi starts them; it makes their folders itself. */
+const server = (at: number) => `[mysqld${at}]
+user=mysql
+datadir=/var/lib/my-${at}
+socket=/run/mysqld/${at}.sock
+pid-file=/run/mysqld/${at}.pid
+port=330${at}
+server-id=${at}
+bind-address=127.0.0.1
+`;
+const MULTI = `[mariadbd]
+innodb_log_file_size=4M
+innodb_buffer_pool_size=8M
+[mysqld_multi]
+mysqld=/usr/sbin/mysqld
+log=/tmp/multi.log
+${server(1)}${server(2)}`;
+const MULTI_UNIT = '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/mysqld_multi start\n';
+const SETUP_MARIADB = 'install -d -o mysql /run/mysqld && systemctl daemon-reload && systemctl start mysqld_multi';
+const sql = (user: string, at: number, text: string) =>
+  machine.sh(`runuser -u ${user} -- mariadb -h 127.0.0.1 -P 330${at} -u fleet -Ne "${text}"`);
+
 if ('path' in tree) {
   test.before(
     told(async () => {
@@ -59,10 +81,23 @@ if ('path' in tree) {
       const postgres = await uidOf('postgres');
       for (const name of ['main', 'standby']) await register(`pg-${name}`, cluster(name, postgres));
       for (const user of ['admin', 'oracle'])
-        await register(`${user}s`, [{ process: { exe: `${BIN}/psql`, user: await uidOf(user) } }]);
+        await register(
+          `${user}s`,
+          await Promise.all(
+            [`${BIN}/psql`, '/usr/bin/mariadb'].map(async (exe) => ({ process: { exe, user: await uidOf(user) } })),
+          ),
+        );
+      // mysqld_multi is root, and so is what it executes: the server takes its user later
+      const multi = (at: number) => ({
+        process: { exe: '/usr/sbin/mariadbd', user: 'root', args: [`--defaults-group-suffix=${at}`] },
+      });
+      for (const at of [1, 2]) await register(`my-${at}`, multi(at));
       await register('far', { cgroup: `${postern.cgroupPath}/echo` });
       const words = [process.execPath, join(import.meta.dirname, '../e2e/echo.mjs'), 'tcp:7000', 'tcp:7001'];
       echo = await serve(words, /ready/, { cgroup: postern.makeCgroup('echo'), netns: machine.netns });
+      await machine.write('/etc/mysql/conf.d/multi.cnf', MULTI);
+      await machine.write('/etc/systemd/system/mysqld_multi.service', MULTI_UNIT);
+      await machine.must(SETUP_MARIADB);
       await machine.must(SETUP_POSTGRES);
     }),
   );
@@ -132,5 +167,51 @@ row('3: a primary that somebody restarts by hand over ssh keeps its name and its
   assert.is(endpoint.state, 'drifted');
   assert.match(endpoint.cgroup, /session-\d+\.scope$/);
 });
+
+row(
+  '4: two servers of mysqld_multi, one executable and one user, by an argument; policy tells whom they serve and ask',
+  async () => {
+    const grants = "create user fleet@'127.0.0.1'; grant all on *.* to fleet@'127.0.0.1'";
+    for (const at of [1, 2]) {
+      await until(
+        `server ${at} is up`,
+        async () => (await machine.sh(`mariadb-admin -S /run/mysqld/${at}.sock ping`)).code === 0,
+      );
+      await machine.must(`mariadb -S /run/mysqld/${at}.sock -e "${grants}"`);
+      assert.is(await ask.listener(3300 + at), `shop/my-${at}`);
+      const endpoint = await ask.endpointOf(`shop/my-${at}`);
+      assert.equal([endpoint.state, usersOf(endpoint)], ['ok', [here(await uidOf('mysql'))]]);
+      assert.match(endpoint.cgroup, /mysqld_multi\.service$/);
+      assert.is(endpoint.processes.length, 1);
+    }
+    await only(
+      postern,
+      cnp('my-1', {
+        ingress: [{ fromEndpoints: [app('admins')], toPorts: [port(3301)] }],
+        egress: [{ toEndpoints: [app('far')], toPorts: [port(7000)] }],
+      }),
+    );
+    const allowed = await sql('admin', 1, 'select 6 * 7');
+    assert.is(allowed.stdout, '42\n', allowed.stderr);
+    assert.match((await sql('oracle', 1, 'select 1')).stderr, /server on '127\.0\.0\.1' \(1\)/, 'EPERM');
+    assert.is((await sql('oracle', 2, 'select 6 * 7')).stdout, '42\n', 'the other server has no policy');
+
+    // a replica asks its primary: a thread of the server
+    const replicate = async (at: number) => {
+      const primary = `master_host='127.4.1.1', master_port=${at}, master_user='x', master_connect_retry=1`;
+      const { code, stderr } = await sql('admin', 1, `stop slave; change master to ${primary}; start slave`);
+      assert.is(code, 0, stderr);
+    };
+    await replicate(7000);
+    assert.is((await ask.connected('127.4.1.1')).workload, 'shop/my-1');
+    await replicate(7001);
+    let status = '';
+    await until('the replica tells why it has no primary', async () => {
+      status = (await sql('admin', 1, 'show slave status\\G')).stdout;
+      return /127\.4\.1\.1:7001'/.test(status);
+    });
+    assert.match(status, /127\.4\.1\.1:7001'.*\(1 "Operation not permitted"\)/);
+  },
+);
 
 test.run();
