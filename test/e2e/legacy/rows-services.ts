@@ -101,6 +101,7 @@ export const SERVICES: readonly Row[] = [
         state: 'drifted',
       },
     ],
+    also: ['test/systemd/fleet-databases.test.ts'],
   },
   {
     number: 4,
@@ -117,6 +118,7 @@ export const SERVICES: readonly Row[] = [
       does: 'listen connect',
       ...(name === 'a' ? { connects: 'my-a', listens: 'my-a' } : { connects: null, listens: null }),
     })),
+    also: ['test/systemd/fleet-databases.test.ts'],
   },
   {
     number: 5,
@@ -217,6 +219,7 @@ export const SERVICES: readonly Row[] = [
         listens: 'shop',
       },
     ],
+    also: ['test/systemd/fleet-started.test.ts'],
   },
   {
     number: 11,
@@ -250,7 +253,7 @@ export const SERVICES: readonly Row[] = [
         listens: 'monit',
       },
     ],
-    also: ['test/systemd/fleet.test.ts'],
+    also: ['test/systemd/fleet.test.ts', 'test/systemd/fleet-started.test.ts'],
   },
   {
     number: 12,
