@@ -4,7 +4,7 @@ import type { ListeningSocket } from '../core/match-clause.ts';
 import { type Decision, decideProcess } from '../core/match-decide.ts';
 import type { ProgramClause } from '../core/match-program.ts';
 import type { Kernel } from '../datapath/kernel.ts';
-import { type ExecEvent, LabelOrigin, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
+import { type ExecEvent, LabelOrigin, LaunchFlag, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import { type EntryContext, isSettled, toProcEntry } from './proc-entry.ts';
 import { type HostProcess, toFacts } from './process-scan.ts';
 import { inheritedNow, isHomeless, type Remembering, remembered } from './remembered.ts';
@@ -74,10 +74,12 @@ export class LateProcesses {
     const gainedBy = decision.origin === 'inherited' ? (from?.gained_by ?? pid) : pid;
     const isSame = old !== undefined && isSameClaim(decision.clause, by.clauseOf(pid, old));
     if (!isPending && (isSame || (decision.clause?.identity ?? 0) === (old?.identity ?? 0))) return false;
+    // what it starts refuses the label of its cgroup, whatever its own is
+    const startsJobs = ((old?.launch ?? 0) & LaunchFlag.LAUNCH_JOBS) !== 0;
     const refuses = decision.clause === undefined && seen.refuses !== undefined ? { refuses: seen.refuses } : {};
     const entry = isSame
       ? { ...old, flags: old.flags & ~ProcFlag.PROC_PENDING }
-      : toProcEntry(process, { ...decision, ...refuses }, gainedBy, old, entries);
+      : toProcEntry(process, { ...decision, ...refuses, startsJobs }, gainedBy, old, entries);
     const wanted = entry && { ...entry, late: isSame ? entry.late : 1 };
     if (!this.#put(process, wanted)) return false;
     this.#remember(pid, wanted);

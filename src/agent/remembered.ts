@@ -31,12 +31,12 @@ export function toTreeProcess(
     (old?.origin === LabelOrigin.ORIGIN_INHERITED && (old.gained_by === process.pid || !isAlive(old.gained_by))) ||
     isHomeless(old, seen);
   const inherited = isKept ? inheritedNow(process.pid, old!, by) : undefined;
-  const isByCgroup = old !== undefined && old.identity !== 0 && old.origin === LabelOrigin.ORIGIN_CGROUP;
+  const isSeen = old !== undefined && old.identity !== 0 && GAINED.has(old.origin);
   return {
     ...toFacts(process),
     ...seen,
     ...(inherited === undefined ? {} : { kept: { ...inherited, gainedBy: old!.gained_by } }),
-    ...(isByCgroup ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
+    ...(isSeen ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
   };
 }
 
@@ -71,6 +71,13 @@ export function isWithin(cgroup: string, top: string): boolean {
   const path = cgroup.replace(/^\//, '');
   return top === '' || path === top || path.startsWith(`${top}/`);
 }
+
+/** Of a label that a process gained itself; its entry says whether it is the main program. */
+const GAINED: ReadonlySet<number> = new Set([
+  LabelOrigin.ORIGIN_CGROUP,
+  LabelOrigin.ORIGIN_EXEC,
+  LabelOrigin.ORIGIN_LISTEN,
+]);
 
 /** Stands for a cgroup that is gone: no path, so nothing is in it or below it. */
 const GONE = '\0';

@@ -39,10 +39,18 @@ export function decideTree(
   const byPid = new Map(processes.map((process) => [process.pid, process]));
   const decided = new Map<number, TreeDecision>();
   const uids = new Map<number, number>();
+  /** Main programs that start jobs: the cgroup whose label their jobs refuse, whatever named themselves. */
+  const jobsOf = new Map<number, string>();
   /** Whose clause ended at the process from which they were forked, and that clause. */
   const ended = new Map<number, ProgramClause>();
   // A loop of parents (pid reuse during the scan) ends at the one that is being decided.
   const open = new Set<number>();
+  /** What its cgroup alone makes of it. */
+  const placed = (process: TreeProcess, refuses: string | undefined): Decision =>
+    decideProcess(program, {
+      ...(refuses === undefined ? {} : { refuses }),
+      ...nothing(process.home ?? process.cgroup),
+    });
   const decide = (process: TreeProcess): TreeDecision => {
     const known = decided.get(process.pid);
     if (known !== undefined) return known;
@@ -50,7 +58,7 @@ export function decideTree(
     const parent = open.has(process.ppid) ? undefined : byPid.get(process.ppid);
     const from = parent && decide(parent);
     const inherited = process.kept ?? (parent && from && handedOn(from, parent, gateways));
-    const refuses = process.refuses ?? (from && refusedBy(from, process, gateways));
+    const refuses = process.refuses ?? (from && refusedBy(from, jobsOf.get(process.ppid), process, gateways));
     const uid = parent && uids.get(parent.pid) === 0 && isWorker(process, parent) ? 0 : process.uid;
     uids.set(process.pid, uid);
     const facts = { ...process, uid, ...(refuses === undefined ? {} : { refuses }) };
@@ -58,15 +66,15 @@ export function decideTree(
     // Then it has what its cgroup gives it, as at fork in the kernel.
     if (parent && isMereFork(own, process, [from?.clause, ended.get(parent.pid)], parent)) {
       ended.set(process.pid, own.clause!);
-      own = decideProcess(program, {
-        ...(refuses === undefined ? {} : { refuses }),
-        ...nothing(process.home ?? process.cgroup),
-      });
+      own = placed(process, refuses);
     }
+    const place =
+      own.origin !== 'inherited' && isJobHost(process, from, gateways) ? placed(process, refuses) : undefined;
+    if (place?.clause !== undefined) jobsOf.set(process.pid, place.gainedIn);
     const decision = {
       ...own,
       gainedBy: own.origin === 'inherited' ? (process.kept?.gainedBy ?? from?.gainedBy ?? process.pid) : process.pid,
-      startsJobs: own.origin === 'cgroup' && own.clause !== undefined && isJobHost(process, from, gateways),
+      startsJobs: jobsOf.has(process.pid),
       ...(refuses === undefined || own.clause !== undefined ? {} : { refuses }),
     };
     open.delete(process.pid);
@@ -96,8 +104,13 @@ function isJobHost(process: TreeProcess, from: TreeDecision | undefined, gateway
   return process.isMain ?? (from?.clause === undefined || from.startsJobs);
 }
 
-function refusedBy(from: TreeDecision, process: TreeProcess, gateways: Gateways): string | undefined {
-  if (from.startsJobs) return gatewayOf(gateways, process)?.startsJobs ? undefined : from.gainedIn;
+function refusedBy(
+  from: TreeDecision,
+  jobsIn: string | undefined,
+  process: TreeProcess,
+  gateways: Gateways,
+): string | undefined {
+  if (jobsIn !== undefined) return gatewayOf(gateways, process)?.startsJobs ? undefined : jobsIn;
   return from.refuses;
 }
 

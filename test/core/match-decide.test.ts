@@ -444,6 +444,29 @@ test('supervisord is known by its script, and a workload that runs such a progra
   );
 });
 
+test('a job is not the unit of a supervisord that has a name of its own there, by executable or by port', () => {
+  const unit = { uid: 0, args: [], cgroup: '/system.slice/x.service' };
+  const exe = '/usr/bin/supervisord';
+  for (const match of [{ process: { exe, user: 'root' } }, { systemdUnit: 'x.service', listen: ['9001/tcp'] }]) {
+    const compiled = program({ 'n/unit': { systemdUnit: 'x.service' }, 'n/own': match });
+    const listening = [{ protocol: 6 as const, port: 9001, address: '0.0.0.0' }];
+    const list = [
+      { ...unit, pid: 2, ppid: 1, exe, listening },
+      { ...unit, pid: 3, ppid: 2, exe: '/opt/job' },
+      { ...unit, pid: 4, ppid: 3, exe: '/opt/more' },
+    ];
+    const decided = decideTree(compiled, list, DEFAULT_GATEWAYS);
+    assert.equal(
+      [2, 3, 4].map((pid) => decided.get(pid)!.clause?.workload),
+      ['n/own', undefined, undefined],
+    );
+    assert.equal(
+      [2, 3].map((pid) => decided.get(pid)!.refuses),
+      [undefined, 'system.slice/x.service'],
+    );
+  }
+});
+
 test('a label from an earlier program of a process is handed on, also by a gateway', () => {
   const compiled = program({ 'app/own': { process: { exe: '/opt/own', user: 'root' } } });
   const rank = compiled.clauses[0]!.rank;

@@ -98,7 +98,9 @@ if ('path' in tree) {
       await register('mta', { process: { exe: `${POSTFIX}/master`, user: 'root' } });
       const admin = await uidOf('admin');
       const node = (more: Record<string, string[]>) => ({ process: { exe: '/usr/bin/node', user: admin, ...more } });
-      await register('shop', [{ listen: ['3010/tcp'] }, node({ args: ['--title=shop'] })]);
+      await register('pm2', { systemdUnit: 'pm2.service' });
+      // beside the unit, whose own registration would be ahead of a port alone
+      await register('shop', [{ systemdUnit: 'pm2.service', listen: ['3010/tcp'] }, node({ args: ['--title=shop'] })]);
       await register('batch', node({ env: ['pm_exec_path=/srv/batch/app.js'] }));
       await register('never', { process: { script: '/srv/*/app.js', user: admin } });
       for (const user of ['admin', 'oracle'])
@@ -153,7 +155,7 @@ row(
     await until('these are the endpoints', async () => `${await named()}` === `${wanted}`);
     const { code, stderr } = await machine.ssh('admin', 'pm2 start /srv/later.json');
     assert.is(code, 0, stderr);
-    assert.is(await ask.listener(3013), undefined, 'pm2 does not hand on what it has by its port');
+    assert.is(await ask.listener(3013), undefined, 'pm2 hands on neither its unit nor its port');
   },
 );
 
