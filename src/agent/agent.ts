@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { releaseFilePages } from 'libbpf-ts';
 import type { Snapshot, WireWorkload } from '../api/agent-stream.ts';
 import type { Flow } from '../api/flow.ts';
 import type { AgentAnswer } from '../api/preview.ts';
@@ -33,6 +32,7 @@ import { NetworkNamespaces } from './network-namespaces.ts';
 import type { AgentOptions } from './options.ts';
 import { Packages } from './packages.ts';
 import { PacketGuard } from './packet-guard.ts';
+import { PageRelease } from './page-release.ts';
 import { preview } from './preview.ts';
 import { ProcessTable } from './process-table.ts';
 import { RecentCounts } from './recent-counts.ts';
@@ -51,8 +51,6 @@ import { workloadsByIdentity } from './workload-names.ts';
 
 const STATE_FILE = 'agent-state.json';
 const LOOK_MS = 2_000;
-/** By then most of what the start needs of Node's own program is needed no more. */
-const STARTED_MS = 5_000;
 /** Every so many looks, users and files behind the match clauses are read again: with many clauses that takes time. */
 const MATCH_LOOKS = 5;
 
@@ -248,8 +246,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       log(`which revision the kernel has is not noted: ${(error as Error).message}`);
     }
   };
+  const release = new PageRelease();
   const apply = (state: DesiredState): void => {
     if (isWaiting && state === held) return;
+    release.later();
     wanted = state;
     try {
       const merged = forThisHost(state);
@@ -350,7 +350,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       log(`look around: ${(error as Error).message}`);
     }
   }, LOOK_MS);
-  const release = setTimeout(() => releaseFilePages(process.execPath), STARTED_MS).unref();
   reporter.soon();
 
   return {
@@ -361,7 +360,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         : (kernel.maps.proc.get(pid)?.identity ?? 0) !== 0,
     close: async () => {
       clearInterval(look);
-      clearTimeout(release);
+      release.stop();
       surroundings.stop();
       findings.stop();
       stopWatch();
