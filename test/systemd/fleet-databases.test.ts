@@ -1,6 +1,6 @@
 // @timeout 500
 /** Rows 3 and 4 of docs/legacy-workloads.md by Debian's PostgreSQL and MariaDB: two instances of one executable and one user each. */
-import { type ChildProcess, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -24,15 +24,11 @@ const row = (name: string, body: () => Promise<void>): void =>
   'missing' in tree ? skip(test, name, tree.missing) : void test(name, body);
 
 const BIN = '/usr/lib/postgresql/15/bin';
-const uidOf = async (user: string): Promise<string> => (await machine.must(`id -u ${user}`)).trim();
 /** By the unit, and by the argument that no other cluster has. */
 const cluster = (name: string, user: string) => [
   { systemdUnit: `postgresql@15-${name}.service` },
   { process: { exe: `${BIN}/postgres`, user, args: [`config_file=/etc/postgresql/15/${name}/postgresql.conf`] } },
 ];
-/** The host's name for a user of the machine: the agent reads the host's /etc/passwd. */
-const here = (uid: string): string =>
-  spawnSync('getent', ['passwd', uid], { encoding: 'utf8' }).stdout.split(':')[0] || uid;
 const psql = (user: string, at: number, sql: string) =>
   machine.sh(`cd / && runuser -u ${user} -- psql -h 127.0.0.1 -p ${at} -U postgres -Atc "${sql}" postgres`);
 
@@ -78,13 +74,13 @@ if ('path' in tree) {
       ask = seen(postern, machine);
       const register = (name: string, match: unknown) =>
         postern.workload(`shop/${name}`, { labels: { app: name }, match });
-      const postgres = await uidOf('postgres');
+      const postgres = await ask.uidOf('postgres');
       for (const name of ['main', 'standby']) await register(`pg-${name}`, cluster(name, postgres));
       for (const user of ['admin', 'oracle'])
         await register(
           `${user}s`,
           await Promise.all(
-            [`${BIN}/psql`, '/usr/bin/mariadb'].map(async (exe) => ({ process: { exe, user: await uidOf(user) } })),
+            [`${BIN}/psql`, '/usr/bin/mariadb'].map(async (exe) => ({ process: { exe, user: await ask.uidOf(user) } })),
           ),
         );
       // mysqld_multi is root, and so is what it executes: the server takes its user later
@@ -92,6 +88,7 @@ if ('path' in tree) {
         process: { exe: '/usr/sbin/mariadbd', user: 'root', args: [`--defaults-group-suffix=${at}`] },
       });
       for (const at of [1, 2]) await register(`my-${at}`, multi(at));
+      await register('never', { process: { exe: '/usr/sbin/mariadbd', user: await ask.uidOf('mysql') } });
       await register('far', { cgroup: `${postern.cgroupPath}/echo` });
       const words = [process.execPath, join(import.meta.dirname, '../e2e/echo.mjs'), 'tcp:7000', 'tcp:7001'];
       echo = await serve(words, /ready/, { cgroup: postern.makeCgroup('echo'), netns: machine.netns });
@@ -116,7 +113,7 @@ row('3: two clusters of one postgres and one user, with all their processes', as
   assert.is(await ask.listener(5432), 'shop/pg-main');
   assert.is(await ask.listener(5433), 'shop/pg-standby');
   const { source, destination } = await standby();
-  const user = here(await uidOf('postgres'));
+  const user = await ask.nameHere('postgres');
   assert.equal(
     [source.process.exe, source.process.user, destination.workload],
     [`${BIN}/postgres`, user, 'shop/pg-main'],
@@ -180,10 +177,12 @@ row(
       await machine.must(`mariadb -S /run/mysqld/${at}.sock -e "${grants}"`);
       assert.is(await ask.listener(3300 + at), `shop/my-${at}`);
       const endpoint = await ask.endpointOf(`shop/my-${at}`);
-      assert.equal([endpoint.state, usersOf(endpoint)], ['ok', [here(await uidOf('mysql'))]]);
+      assert.equal([endpoint.state, usersOf(endpoint)], ['ok', [await ask.nameHere('mysql')]]);
       assert.match(endpoint.cgroup, /mysqld_multi\.service$/);
       assert.is(endpoint.processes.length, 1);
     }
+    const { items } = (await postern.agent('/v1/endpoints?limit=500')).body;
+    assert.not(items.some(({ workload }: any) => workload === 'shop/never'));
     await only(
       postern,
       cnp('my-1', {

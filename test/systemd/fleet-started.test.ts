@@ -1,6 +1,6 @@
 // @timeout 500
 /** Rows 10 and 11 of docs/legacy-workloads.md: what pm2 starts of one node, and the Postfix that monit starts. */
-import { type ChildProcess, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -23,10 +23,6 @@ let ask: Seen;
 const row = (name: string, body: () => Promise<void>): void =>
   'missing' in tree ? skip(test, name, tree.missing) : void test(name, body);
 
-const uidOf = async (user: string): Promise<string> => (await machine.must(`id -u ${user}`)).trim();
-/** The host's name for a user of the machine: the agent reads the host's /etc/passwd. */
-const here = (uid: string): string =>
-  spawnSync('getent', ['passwd', uid], { encoding: 'utf8' }).stdout.split(':')[0] || uid;
 /** Runs /srv/<script> as one of the two who are registered for it. */
 const client = (user: 'admin' | 'oracle', script: string, ...words: string[]): Promise<Finished> =>
   machine.sh(`runuser -u ${user} -- python3 /srv/${script} ${words.join(' ')}`);
@@ -96,7 +92,7 @@ if ('path' in tree) {
         postern.workload(`shop/${name}`, { labels: { app: name }, match });
       await register('monit', { systemdUnit: 'monit.service' });
       await register('mta', { process: { exe: `${POSTFIX}/master`, user: 'root' } });
-      const admin = await uidOf('admin');
+      const admin = await ask.uidOf('admin');
       const node = (more: Record<string, string[]>) => ({ process: { exe: '/usr/bin/node', user: admin, ...more } });
       await register('pm2', { systemdUnit: 'pm2.service' });
       // beside the unit, whose own registration would be ahead of a port alone
@@ -107,7 +103,9 @@ if ('path' in tree) {
         await register(
           `${user}s`,
           await Promise.all(
-            ['mail', 'get'].map(async (name) => ({ process: { script: `/srv/${name}.py`, user: await uidOf(user) } })),
+            ['mail', 'get'].map(async (name) => ({
+              process: { script: `/srv/${name}.py`, user: await ask.uidOf(user) },
+            })),
           ),
         );
       await register('far', { cgroup: `${postern.cgroupPath}/echo` });
@@ -193,7 +191,7 @@ row('11: Postfix has a name of its own in the unit of the monit that started it,
   assert.equal([source.workload, source.process.exe], ['shop/mta', `${POSTFIX}/smtp`]);
   const mta = await ask.endpointOf('shop/mta');
   assert.match(mta.cgroup, /monit\.service$/);
-  assert.equal(usersOf(mta), [here(await uidOf('postfix')), 'root'].sort());
+  assert.equal(usersOf(mta), [await ask.nameHere('postfix'), 'root'].sort());
   const programs = mta.processes.map(({ exe }: any) => exe);
   for (const one of ['master', 'qmgr', 'smtpd', 'cleanup', 'smtp'])
     assert.ok(programs.includes(`${POSTFIX}/${one}`), `${one} of ${programs}`);
@@ -219,8 +217,13 @@ row('11: policy tells who may hand it mail and where it goes, also when monit ha
   await until('it says why the mail is still there', async () => (await machine.must('mailq')).includes(refused));
 
   const { pid } = await ask.connected('127.11.2.1').then(({ process }) => process);
-  await machine.must('postfix stop');
-  await until('monit has started it', async () => (await machine.sh('postfix status')).code === 0);
+  const pidFile = '/var/spool/postfix/pid/master.pid';
+  const master = await machine.must(`cat ${pidFile}`);
+  await machine.must(`kill ${master}`);
+  await until('monit has started another one', async () => {
+    const { code, stdout } = await machine.sh(`postfix status && cat ${pidFile}`);
+    return code === 0 && stdout !== master;
+  });
   await holds('some.example');
   const again = await ask.connected('127.11.2.1', ({ process }) => process.pid !== pid);
   assert.is(again.workload, 'shop/mta');

@@ -11,6 +11,7 @@ import { skip } from '../skip.ts';
 import { fleetTree } from './debian-tree.ts';
 import { ACTIVE_FTP, files, java, tomcatEnv } from './fleet-config.ts';
 import { bootMachine, type Machine } from './machine.ts';
+import { type Seen, seen, usersOf } from './seen.ts';
 
 const test = suite('programs of a fleet');
 const tree = fleetTree();
@@ -18,12 +19,13 @@ let postern: Instance;
 let machine: Machine;
 let echo: ChildProcess;
 let arch: string;
+let ask: Seen;
 
 const row = (name: string, body: () => Promise<void>): void =>
   'missing' in tree ? skip(test, name, tree.missing) : void test(name, body);
 const unit = (name: string) => ({ systemdUnit: `${name}.service` });
 const registrations = async (): Promise<Record<string, unknown>> => {
-  const user = (await machine.must('id -u tomcat')).trim();
+  const user = await ask.uidOf('tomcat');
   const tc = (name: string) => ({ process: { exe: java(arch), user, args: [`-Dcatalina.base=/srv/${name}`] } });
   return {
     ...{ tc1: tc('tc1'), tc2: tc('tc2'), fat: unit('fat') },
@@ -35,38 +37,12 @@ const registrations = async (): Promise<Record<string, unknown>> => {
   };
 };
 
-/** Who connected to this address first, or first as `also` wants. */
-async function connected(ip: string, also: (source: any) => boolean = () => true): Promise<any> {
-  const { source } = await postern.flow(
-    'event=connect&port=7000',
-    (one) => one.destination.ip === ip && also(one.source),
-  );
-  return source;
-}
-
-/** Who listens there, by a connection to it. */
-async function listener(port: number): Promise<string | undefined> {
-  await until(`${port} answers`, async () => (await machine.sh(`exec 3<>/dev/tcp/127.0.0.1/${port}`)).code === 0);
-  return (await postern.flow(`event=connect&port=${port}`, () => true)).destination.workload;
-}
-
-async function endpointOf(workload: string): Promise<any> {
-  let found: any;
-  await until(`${workload} is an endpoint`, async () => {
-    const { items } = (await postern.agent('/v1/endpoints?limit=500')).body;
-    found = items.find((one: any) => one.workload === workload);
-    return found !== undefined;
-  });
-  return found;
-}
-
-const usersOf = ({ processes }: any): string[] => [...new Set<string>(processes.map((one: any) => one.user))].sort();
-
 if ('path' in tree) {
   test.before(
     told(async () => {
       postern = await startInstance();
       machine = await bootMachine(tree.path, postern);
+      ask = seen(postern, machine);
       arch = (await machine.must('dpkg --print-architecture')).trim();
       for (const [path, text, mode] of files(arch)) await machine.write(path, text, mode);
       for (const [name, match] of Object.entries(await registrations()))
@@ -101,40 +77,40 @@ row(
       ['127.1.2.1', 7702, 'shop/tc2'],
       ['127.1.10.1', 7710, 'shop/fat'],
     ] as const) {
-      const source = await connected(directory);
+      const source = await ask.connected(directory);
       assert.equal([source.workload, source.process.exe], [workload, java(arch)]);
-      assert.is(await listener(port), workload);
+      assert.is(await ask.listener(port), workload);
     }
-    const { pid } = (await connected('127.1.1.1')).process;
+    const { pid } = (await ask.connected('127.1.1.1')).process;
     const environment = tomcatEnv('/srv/tc1', arch).map((one) => `"${one}"`);
     const start = `env ${environment.join(' ')} runuser -u tomcat -- /usr/share/tomcat10/bin/catalina.sh start`;
     const { code, stderr } = await machine.ssh('root', `systemctl stop tc1 && ${start} > /dev/null < /dev/null`);
     assert.is(code, 0, stderr);
-    const again = await connected('127.1.1.1', (source) => source.process.pid !== pid);
+    const again = await ask.connected('127.1.1.1', (source) => source.process.pid !== pid);
     assert.is(again.workload, 'shop/tc1');
     assert.match(again.process.unit, /^session-\d+\.scope$/);
   },
 );
 
 row('22: whatever ports a Java with JMX listens on, they are its unit', async () => {
-  await listener(7710);
-  const { listening } = await endpointOf('shop/fat');
+  await ask.listener(7710);
+  const { listening } = await ask.endpointOf('shop/fat');
   const ports = listening.map((one: any) => one.port);
   assert.ok(ports.length > 1, `${ports}`);
-  for (const port of ports) assert.is(await listener(port), 'shop/fat', `${port}`);
+  for (const port of ports) assert.is(await ask.listener(port), 'shop/fat', `${port}`);
 });
 
 row('5: Apache is its unit: the root master that listens, and the workers of another user that connect', async () => {
-  assert.is(await listener(7705), 'shop/www');
+  assert.is(await ask.listener(7705), 'shop/www');
   await machine.must("exec 3<>/dev/tcp/127.0.0.1/7705 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3");
-  const source = await connected('127.5.1.1');
+  const source = await ask.connected('127.5.1.1');
   assert.equal([source.workload, source.process.user], ['shop/www', 'www-data']);
-  assert.equal(usersOf(await endpointOf('shop/www')), ['root', 'www-data']);
+  assert.equal(usersOf(await ask.endpointOf('shop/www')), ['root', 'www-data']);
 });
 
 row('6: HAProxy hands its listeners to a new worker on reload', async () => {
-  assert.is(await listener(7706), 'shop/lb');
-  const before = await connected('127.6.1.1');
+  assert.is(await ask.listener(7706), 'shop/lb');
+  const before = await ask.connected('127.6.1.1');
   await machine.must('systemctl reload haproxy');
   await until('a new worker answers', async () => {
     await machine.must('exec 3<>/dev/tcp/127.0.0.1/7706');
@@ -149,39 +125,39 @@ row('6: HAProxy hands its listeners to a new worker on reload', async () => {
 
 row('7: keepalived has its name, and becomes master over a raw socket', async () => {
   await until('it has the address', async () => (await machine.must('ip -o addr show vr')).includes('192.0.2.100'));
-  const { processes } = await endpointOf('shop/vrrp');
+  const { processes } = await ask.endpointOf('shop/vrrp');
   assert.is(processes[0].exe, '/usr/sbin/keepalived');
 });
 
 row('11: what monit starts is not monit', async () => {
-  assert.is((await connected('127.11.1.1')).workload, 'shop/mta');
-  assert.is((await connected('127.11.1.2')).workload, undefined);
+  assert.is((await ask.connected('127.11.1.1')).workload, 'shop/mta');
+  assert.is((await ask.connected('127.11.1.2')).workload, undefined);
   // what it forks is itself until it executes something
   await until('it alone has its name', async () =>
-    (await endpointOf('shop/monit')).processes.every(({ exe }: any) => exe === '/usr/bin/monit'),
+    (await ask.endpointOf('shop/monit')).processes.every(({ exe }: any) => exe === '/usr/bin/monit'),
   );
 });
 
 row(
   '14: an NFS server in user space, its lock daemon and rpcbind, by pinned ports and by the socket unit',
   async () => {
-    assert.is(await listener(2049), 'shop/nfs');
-    assert.is(await listener(32765), 'shop/statd');
-    assert.is(await listener(111), 'shop/rpcbind');
-    assert.is((await endpointOf('shop/nfs')).processes[0].exe, '/usr/bin/ganesha.nfsd');
+    assert.is(await ask.listener(2049), 'shop/nfs');
+    assert.is(await ask.listener(32765), 'shop/statd');
+    assert.is(await ask.listener(111), 'shop/rpcbind');
+    assert.is((await ask.endpointOf('shop/nfs')).processes[0].exe, '/usr/bin/ganesha.nfsd');
   },
 );
 
 row('16: vsftpd in active mode connects to the client as its unit', async () => {
-  assert.is(await listener(21), 'shop/ftp');
+  assert.is(await ask.listener(21), 'shop/ftp');
   await machine.write('/srv/ftp.py', ACTIVE_FTP);
   await machine.must('timeout 10 python3 /srv/ftp.py');
-  assert.is((await connected('127.16.1.1')).workload, 'shop/ftp');
+  assert.is((await ask.connected('127.16.1.1')).workload, 'shop/ftp');
 });
 
 row('17: a service of xinetd is its port; what it starts is not xinetd', async () => {
-  assert.is(await listener(7717), 'shop/inetd');
-  assert.is((await connected('127.17.1.1')).workload, undefined);
+  assert.is(await ask.listener(7717), 'shop/inetd');
+  assert.is((await ask.connected('127.17.1.1')).workload, undefined);
 });
 
 test.run();
