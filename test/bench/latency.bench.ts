@@ -11,7 +11,7 @@ import { until } from '../e2e/wait.ts';
 import { report } from './row.ts';
 import { policyDocument, workloadDocument } from './traffic-world.ts';
 
-const SAMPLES = Number(process.env.POSTERN_BENCH_SAMPLES ?? 200);
+const SAMPLES = Number(process.env.POSTERN_BENCH_SAMPLES ?? 1000);
 const SIZE = 1000;
 
 const postern = await startInstance();
