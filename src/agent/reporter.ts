@@ -70,7 +70,7 @@ export class Reporter {
       untold?.onTold();
       this.#failed = false;
     } catch (error) {
-      if (!this.#failed) this.#log(`report: ${(error as Error).message}`);
+      if (!this.#failed && !this.#stopped) this.#log(`report: ${(error as Error).message}`);
       this.#failed = true;
     }
     this.#sending = false;
