@@ -13,7 +13,7 @@ import { report } from './row.ts';
 
 const LOST = 10_000;
 const KEPT = 2_000;
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 /** Accepts and never reads: an end that is told costs nobody anything. */
 const ACCEPT = `
@@ -55,7 +55,7 @@ try {
   const best = times.toSorted((a, b) => a.all - b.all)[0]!;
   report({
     what: 'a right is taken away: 10000 connections cut',
-    measured: `${best.all.toFixed(0)} ms (flip ${(best.all - best.revoke).toFixed(1)} ms, worst of ${ROUNDS} ${Math.max(...times.map(({ all }) => all)).toFixed(0)} ms)`,
+    measured: `${best.all.toFixed(0)} ms (flip ${(best.all - best.revoke).toFixed(1)} ms, rounds ${times.map(({ all }) => all.toFixed(0)).join(', ')} ms)`,
     target: '< 150 ms',
     met: best.all < 150,
   });
