@@ -70,6 +70,8 @@ export class Enforcement {
   /** What the last look at users and files found. */
   #looked: { readonly workloads: DesiredState['workloads']; readonly facts: string } | undefined;
   #isLooking = false;
+  #looksDue = false;
+  #isStopped = false;
   /** The kernel may not hold what the compiler says: at the start, and after a refusal. */
   #behind = true;
 
@@ -155,23 +157,35 @@ export class Enforcement {
     this.#unwatch = this.#sockets.watch(() => void this.refreshMatches().catch(onError));
   }
 
-  /** User names, files behind globs: looked at again without a new revision, in the background. */
+  /**
+   * User names, files behind globs: looked at again without a new revision, in the background. Who asks during a look gets
+   * another one, since that one may have passed by what changed.
+   */
   async refreshMatches(): Promise<void> {
+    this.#looksDue = true;
     if (this.#isLooking) return;
     this.#isLooking = true;
     try {
-      const { workloads } = this.#applied;
-      const here = this.#here(this.#applied);
-      const containers = this.containers();
-      const facts = await runCalmly(matchFacts(here, this.#users, this.#sockets, containers, this.#scope));
-      const text = JSON.stringify(facts, (_, value) => (isList(value) ? [...value] : value));
-      const isOld = workloads !== this.#applied.workloads || !isDeepStrictEqual(containers, this.containers());
-      if (isOld || (this.#looked?.workloads === workloads && this.#looked.facts === text)) return;
-      this.#looked = { workloads, facts: text };
-      this.#takeProgram(compileMatch(here, facts));
+      while (this.#looksDue && !this.#isStopped) {
+        this.#looksDue = false;
+        await this.#lookAtFacts();
+      }
     } finally {
       this.#isLooking = false;
     }
+  }
+
+  async #lookAtFacts(): Promise<void> {
+    const { workloads } = this.#applied;
+    const here = this.#here(this.#applied);
+    const containers = this.containers();
+    const facts = await runCalmly(matchFacts(here, this.#users, this.#sockets, containers, this.#scope));
+    const text = JSON.stringify(facts, (_, value) => (isList(value) ? [...value] : value));
+    const isOld = workloads !== this.#applied.workloads || !isDeepStrictEqual(containers, this.containers());
+    if (this.#isStopped || isOld) return;
+    if (this.#looked?.workloads === workloads && this.#looked.facts === text) return;
+    this.#takeProgram(compileMatch(here, facts));
+    this.#looked = { workloads, facts: text }; // what could not be applied is tried again
   }
 
   #takeProgram(program: MatchProgram): void {
@@ -199,6 +213,7 @@ export class Enforcement {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#unwatch?.();
     clearTimeout(this.#settle);
     clearTimeout(this.#revoking);
