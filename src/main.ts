@@ -75,7 +75,7 @@ try {
 }
 
 async function startControlPlane(
-  { listen, stateDir, runDir, databaseUrl, flowRetention }: Settings,
+  { listen, stateDir, runDir, databaseUrl, flowRetention, requireIfMatch }: Settings,
   isWorkload?: (fd: number, pid: number | undefined) => boolean,
 ) {
   const { startServer } = await import('./server/server.ts');
@@ -86,6 +86,7 @@ async function startControlPlane(
     log,
     version: VERSION,
     flowRetention,
+    requireIfMatch,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(isWorkload === undefined
       ? {}

@@ -42,6 +42,7 @@ export interface Settings {
   /** Absent = the embedded PostgreSQL. */
   readonly databaseUrl?: string;
   readonly flowRetention: { readonly maxAgeMs: number; readonly maxBytes: number };
+  readonly requireIfMatch: boolean;
   /** What the agent connects to; absent = the server's socket in runDir. */
   readonly server?: string;
 }
@@ -181,7 +182,16 @@ const FLOW_MB: Flag = {
   default: '1024',
 };
 
-export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL, FLOW_DAYS, FLOW_MB];
+const REQUIRE_IF_MATCH: Flag = {
+  name: 'require-if-match',
+  value: 'on|off',
+  choices: ['on', 'off'],
+  summary: 'refuse to change or delete what exists without If-Match and its ETag (428): nobody overwrites unseen',
+  env: 'POSTERN_REQUIRE_IF_MATCH',
+  default: 'off',
+};
+
+export const SERVER_FLAGS: readonly Flag[] = [LISTEN, STATE_DIR, DATABASE_URL, FLOW_DAYS, FLOW_MB, REQUIRE_IF_MATCH];
 export const AGENT_FLAGS: readonly Flag[] = [
   STATE_DIR,
   PIN_DIR,
@@ -198,7 +208,14 @@ export const AGENT_FLAGS: readonly Flag[] = [
   PENDING,
   RESERVE_PORTS,
 ];
-export const STANDALONE_FLAGS: readonly Flag[] = [LISTEN, DATABASE_URL, FLOW_DAYS, FLOW_MB, ...AGENT_FLAGS];
+export const STANDALONE_FLAGS: readonly Flag[] = [
+  LISTEN,
+  DATABASE_URL,
+  FLOW_DAYS,
+  FLOW_MB,
+  REQUIRE_IF_MATCH,
+  ...AGENT_FLAGS,
+];
 
 export function runLocal(name: LocalName, call: Call): Promise<number> {
   const command = call.local[name];
@@ -232,6 +249,7 @@ function toSettings(call: Call): Settings {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,
       maxBytes: positive('flow-mb', read('flow-mb', FLOW_MB.default!)) * 1024 * 1024,
     },
+    requireIfMatch: read('require-if-match', 'off') === 'on',
     server: call.text('server'),
   };
 }

@@ -107,6 +107,10 @@ test('history, diff and rollback: each change, what differs, and back again', as
     /is as it was after revision \d+, revision \d+$/,
   );
   assert.is((await run(['policy', 'diff', ref, '-f', first, '--exit-code'])).exit, 0);
+  const would = await done(['policy', 'delete', ref, '--dry-run']);
+  assert.match(would, /would be deleted: dry run, nothing changed\n {2}\d+ verdicts would change/);
+  assert.match(would, /ingress +from anyone else +everything +DROPPED -> FORWARDED +by no more default deny of cnp/);
+  assert.match(await refused(['policy', 'delete', ref, '--if-match', '"x"'], 2), /If-Match asks for "x"/);
   await done(['policy', 'delete', ref]);
   await done(['policy', 'rollback', ref, '--to', second]);
   assert.match(await done(['policy', 'get', ref, '-o', 'yaml']), /app: web/);

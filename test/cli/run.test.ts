@@ -106,6 +106,10 @@ test('server, agent and standalone run in this process with decided settings', a
     [seen[0]!.cgroupRoot, seen[0]!.databaseUrl, seen[1]!.databaseUrl],
     [undefined, undefined, 'postgres://x'],
   );
+  assert.equal(
+    seen.map(({ requireIfMatch }) => requireIfMatch),
+    [false, false],
+  );
 });
 
 test('the exit code of a local command is the exit code', async () => {

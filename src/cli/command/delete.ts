@@ -1,4 +1,5 @@
 /** `postern delete …` and `postern NOUN delete`. By name without a question; by selector only after a yes. */
+import type { Plan } from '../../api/apply.ts';
 import type { Call, Command, Flag } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import { type ObjectRef, refsOfDocument } from '../document-ref.ts';
@@ -7,12 +8,13 @@ import { Failure } from '../failure.ts';
 import { getNoun, type Noun } from '../noun.ts';
 import { listAll } from '../watch.ts';
 import { toNoun } from './get.ts';
-import { dryRunQuery } from './plan.ts';
+import { dryRunQuery, planLines } from './plan.ts';
 
 export const DELETE_FLAGS: readonly Flag[] = [
   { name: 'selector', short: 'l', value: 'SELECTOR', summary: "all with such labels: app=web, 'app in (a,b)'" },
   { name: 'yes', short: 'y', summary: 'do not ask' },
-  { name: 'dry-run', summary: 'say what would be deleted; change nothing' },
+  { name: 'if-match', value: 'ETAG', many: true, summary: 'only what has not changed since: the ETag of each object' },
+  { name: 'dry-run', summary: 'say what would be deleted, and whose verdicts would change; change nothing' },
 ];
 
 export const DELETE: Command = {
@@ -125,6 +127,15 @@ async function deleteAll(targets: readonly ObjectRef[], call: Call): Promise<num
 
 async function deleteOne({ noun, ref }: ObjectRef, call: Call): Promise<void> {
   const isDryRun = call.on('dry-run');
-  await call.server.must({ method: 'DELETE', path: noun.pathOf(ref), query: dryRunQuery(isDryRun) });
+  const ifMatch = call.list('if-match');
+  const answer = await call.server.must({
+    method: 'DELETE',
+    path: noun.pathOf(ref),
+    query: dryRunQuery(isDryRun),
+    ...(ifMatch.length > 0 && { headers: { 'if-match': ifMatch.join(', ') } }),
+  });
   await call.out.print(`${noun.word} ${ref} ${isDryRun ? 'would be deleted: dry run, nothing changed' : 'deleted'}`);
+  if (!isDryRun) return;
+  const { plan } = JSON.parse(answer.text) as { plan: Plan };
+  for (const line of planLines({ ...plan, changes: [] })) await call.out.print(line);
 }
