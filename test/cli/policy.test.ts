@@ -107,7 +107,7 @@ test('history, diff and rollback: each change, what differs, and back again', as
     /is as it was after revision \d+, revision \d+$/,
   );
   assert.is((await run(['policy', 'diff', ref, '-f', first, '--exit-code'])).exit, 0);
-  const would = await done(['policy', 'delete', ref, '--dry-run']);
+  const would = await done(['policy', 'delete', 'cnp/shop/backend', '--dry-run']);
   assert.match(would, /would be deleted: dry run, nothing changed\n {2}\d+ verdicts would change/);
   assert.match(would, /ingress +from anyone else +everything +DROPPED -> FORWARDED +by no more default deny of cnp/);
   assert.match(await refused(['policy', 'delete', ref, '--if-match', '"x"'], 2), /If-Match asks for "x"/);
