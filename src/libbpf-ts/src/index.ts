@@ -15,6 +15,8 @@ export type { OnRecord } from './api/ring.ts';
 export { Ring } from './api/ring.ts';
 export type { RingBufferOptions } from './api/ring-buffer.ts';
 export { RingBuffer } from './api/ring-buffer.ts';
+export type { TcDirection, TcFilter, TcFilterId } from './api/tc.ts';
+export { clsactKind, createClsact, detachTc, queryTc, removeClsact, tcFilters } from './api/tc.ts';
 export type { MapDefinition, StructLayout } from './btf/btf.ts';
 export { Btf } from './btf/btf.ts';
 export type { Codec, CodecOptions } from './btf/codec.ts';

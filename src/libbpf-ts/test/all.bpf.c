@@ -50,7 +50,7 @@ struct settings {
 };
 const volatile struct settings settings = { .deny_port = 1 };
 const volatile _Bool enabled = 0;
-__u64 connects, executions, lost, produced, iterated;
+__u64 connects, executions, lost, produced, iterated, filtered;
 __u32 started = 7;
 
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 10000); __type(key, struct policy_key); __type(value, struct policy_value); } policy SEC(".maps");
@@ -106,6 +106,18 @@ SEC("tc") int discard(struct __sk_buff *skb)
 	if (event)
 		bpf_ringbuf_discard(event, 0);
 	return 0;
+}
+
+/* TC_ACT_UNSPEC: the next filter is asked. */
+SEC("tc") int filter_first(struct __sk_buff *skb)
+{
+	__sync_fetch_and_add(&filtered, 1);
+	return -1;
+}
+SEC("tc") int filter_second(struct __sk_buff *skb)
+{
+	__sync_fetch_and_add(&filtered, 1000);
+	return -1;
 }
 
 SEC("cgroup/connect4") int connect_first(struct bpf_sock_addr *ctx)

@@ -17,6 +17,8 @@ export interface Features {
   readonly iterTaskFile: boolean;
   /** kfunc bpf_sock_destroy, callable from iter/tcp and iter/udp. */
   readonly sockDestroyKfunc: boolean;
+  /** `attachTcx`. */
+  readonly tcx: boolean;
 }
 
 const FUNCTIONS = {
@@ -24,6 +26,7 @@ const FUNCTIONS = {
   iterUdp: 'bpf_iter_udp',
   iterTaskFile: 'bpf_iter_task_file',
   sockDestroyKfunc: 'bpf_sock_destroy',
+  tcx: 'tcx_link_attach',
 } as const;
 
 let probed: Features | undefined;
@@ -60,5 +63,6 @@ function probe(): Features {
     iterUdp: hasFunction('iterUdp'),
     iterTaskFile: hasFunction('iterTaskFile'),
     sockDestroyKfunc: hasFunction('sockDestroyKfunc'),
+    tcx: hasFunction('tcx'),
   };
 }

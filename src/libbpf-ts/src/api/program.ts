@@ -1,18 +1,23 @@
 /** A program of an object, or one opened from a pin. */
 import { closeSync, openSync } from 'node:fs';
+import { BpfError, EOPNOTSUPP } from '../sys/error.ts';
 import type { ProgramInfo } from '../sys/info.ts';
 import { objGet, objPin, programInfo } from '../sys/info.ts';
 import { interfaceIndex } from '../sys/interface.ts';
 import { linkCreate } from '../sys/link.ts';
 import type { ProgramHandle } from '../sys/object.ts';
+import { tcAttach } from '../sys/tc.ts';
 import type { TestRunOptions, TestRunResult } from '../sys/test-run.ts';
 import { testRun } from '../sys/test-run.ts';
 import { BpfLink } from './link.ts';
+import type { TcDirection, TcFilterId } from './tc.ts';
+import { clsactKind } from './tc.ts';
 
 /** enum bpf_attach_type, the ones this file uses itself. */
 const BPF_TRACE_ITER = 28;
 const BPF_XDP = 37;
 const BPF_TCX = { ingress: 46, egress: 47 } as const;
+const BPF_F_BEFORE = 8;
 /** XDP_FLAGS_* of linux/if_link.h. */
 const XDP_MODES = { any: 0, skb: 1 << 1, driver: 1 << 2 } as const;
 
@@ -79,9 +84,27 @@ export class BpfProgram implements Disposable {
     return this.#link(interfaceIndex(ifname), BPF_XDP, `to XDP of "${ifname}"`, { flags: XDP_MODES[mode] });
   }
 
-  /** Kernel >= 6.6. */
-  attachTcx(ifname: string, direction: 'ingress' | 'egress'): BpfLink {
-    return this.#link(interfaceIndex(ifname), BPF_TCX[direction], `to tc ${direction} of "${ifname}"`, {});
+  /** After the programs that are there, or `first`, before them. Kernel >= 6.6 (`features().tcx`); for older ones `attachTc`. */
+  attachTcx(ifname: string, direction: TcDirection, { first = false }: { first?: boolean } = {}): BpfLink {
+    const flags = first ? BPF_F_BEFORE : 0;
+    return this.#link(interfaceIndex(ifname), BPF_TCX[direction], `to tc ${direction} of "${ifname}"`, { flags });
+  }
+
+  /**
+   * As a filter of the interface's clsact qdisc, which must be there (`createClsact`), for all protocols, the program's answer being
+   * the action. Stays when this process ends, until `detachTc`. With `replace` the program of the filter with this priority and handle
+   * changes without a gap. What is not given is the kernel's choice. Of one priority the filter that came last runs first.
+   */
+  attachTc(
+    ifname: string,
+    direction: TcDirection,
+    { replace = false, ...id }: Partial<TcFilterId> & { replace?: boolean } = {},
+  ): TcFilterId {
+    const op = (): string => `attach program "${this.name}" to tc ${direction} of "${ifname}"`;
+    // The kernel would take an egress filter, and run it at ingress.
+    if (direction === 'egress' && clsactKind(ifname) === 'ingress')
+      throw new BpfError(op(), EOPNOTSUPP, { hint: 'its qdisc is an ingress qdisc, which has no egress: use clsact' });
+    return tcAttach({ ifindex: interfaceIndex(ifname), direction, programFd: this.fd, replace, ...id }, op);
   }
 
   /** Link of an "iter/…" program; `pid` limits task iterators to one process (kernel >= 6.1). */

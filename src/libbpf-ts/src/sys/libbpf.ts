@@ -93,6 +93,12 @@ function bindAll() {
     bpf_link_detach: bind<(linkFd: number) => number>('int bpf_link_detach(int link_fd)'),
     bpf_iter_create: bind<(linkFd: number) => number>('int bpf_iter_create(int link_fd)'),
 
+    bpf_tc_hook_create: bind<(hook: Bytes) => number>('int bpf_tc_hook_create(void *hook)'),
+    bpf_tc_hook_destroy: bind<(hook: Bytes) => number>('int bpf_tc_hook_destroy(void *hook)'),
+    bpf_tc_attach: bind<(hook: Bytes, opts: Bytes) => number>('int bpf_tc_attach(const void *hook, void *opts)'),
+    bpf_tc_query: bind<(hook: Bytes, opts: Bytes) => number>('int bpf_tc_query(const void *hook, void *opts)'),
+    bpf_tc_detach: bind<(hook: Bytes, opts: Bytes) => number>('int bpf_tc_detach(const void *hook, const void *opts)'),
+
     bpf_map_create: bind<
       (type: number, name: string, keySize: number, valueSize: number, maxEntries: number, opts: Bytes) => number
     >(
