@@ -3,7 +3,8 @@
  * guard.bpf.c: ways to the wire that pass by every hook for sockets, closed for identities whose egress is enforced
  * unless their registration opens them (OPEN_TUN, OPEN_PACKET) or their policy denies them nothing.
  *   on_device      no tun or tap device: what comes out of one is forwarded, no socket has sent it
- *   guard_egress   (tcx, at interfaces of namespaces with a workload that holds CAP_NET_RAW) no frame of a packet socket
+ *   guard_egress   (tcx, before Linux 6.6 a filter of clsact, at interfaces of namespaces with a workload that holds
+ *                  CAP_NET_RAW) no frame of a packet socket
  *   on_setsockopt  (at the cgroups of such workloads: it costs every setsockopt() there) nothing that gets around the one
  *                  above: PACKET_QDISC_BYPASS, AF_XDP
  */
@@ -16,6 +17,9 @@
 #define SOL_PACKET 263
 #define SOL_XDP 283
 #define PAGE 4096
+/* TC_ACT_UNSPEC and TCX_NEXT: whoever else is attached there is asked too. */
+#define GO_ON -1
+#define DROP 2
 
 /* `opening`: the open_flag that lets it pass, 0 = none does. */
 static __always_inline bool is_closed(__u32 identity, __u8 opening)
@@ -57,14 +61,14 @@ int guard_egress(struct __sk_buff *skb)
 	__u32 tgid;
 
 	if (!sk)
-		return 0;
+		return GO_ON;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->family == AF_INET || sk->family == AF_INET6)
-		return 0;
+		return GO_ON;
 	task = bpf_get_current_task_btf();
 	tgid = task->tgid;
 	p = bpf_map_lookup_elem(&proc, &tgid);
 	if (is_closed(p ? p->identity : 0, OPEN_PACKET))
-		return 2;
-	return is_closed(cgroup_identity(bpf_skb_cgroup_id(skb)), OPEN_PACKET) ? 2 : 0;
+		return DROP;
+	return is_closed(cgroup_identity(bpf_skb_cgroup_id(skb)), OPEN_PACKET) ? DROP : GO_ON;
 }
