@@ -8,7 +8,9 @@ import { gunzipSync } from 'node:zlib';
 import { type Format, type ParsedDocument, parseDocuments } from '../api/document.ts';
 import { nearest } from '../core/nearest.ts';
 import type { PolicyCase } from '../core/policy-case.ts';
+import { checkCase } from '../core/policy-case-check.ts';
 import type { ValidityCase } from '../core/policy-case-run.ts';
+import type { FieldError } from '../core/problem.ts';
 import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 
@@ -71,15 +73,16 @@ async function readStdin(io: Io): Promise<string> {
 }
 
 function linesOf(file: string, text: string): FoundCase[] {
-  return text.split('\n').flatMap((line, i) => {
-    if (line.trim() === '') return [];
+  return text.split('\n').flatMap((written, i) => {
+    if (written.trim() === '') return [];
     let row: unknown;
     try {
-      row = JSON.parse(line);
+      row = JSON.parse(written);
     } catch (error) {
       throw new Failure(2, `${file}:${i + 1}: ${(error as Error).message}`);
     }
-    return [toCase({ file, line: i + 1, folder: dirname(file), value: row, shared: [], strict: false })];
+    const line = i + 1;
+    return [toCase({ file, line, lineAt: () => line, folder: dirname(file), value: row, shared: [], strict: false })];
   });
 }
 
@@ -97,9 +100,10 @@ function casesOf(file: string, folder: string, text: string, format: Format): Fo
     const list = Array.isArray(cases)
       ? cases.map((value, i) => ({ value, path: `/cases/${i}` }))
       : [{ value: document.value, path: '' }];
-    return list.map(({ value, path }) =>
-      toCase({ file, line: lineOf(document, path), folder, value, shared, strict: true }),
-    );
+    return list.map(({ value, path }) => {
+      const lineAt = (part: string) => lineOf(document, path + part);
+      return toCase({ file, line: lineAt(''), lineAt, folder, value, shared, strict: true });
+    });
   });
 }
 
@@ -115,13 +119,15 @@ function lineOf(document: ParsedDocument, path: string): number {
 interface Raw {
   readonly file: string;
   readonly line: number;
+  /** The line of a part of it, by JSON pointer. */
+  readonly lineAt: (path: string) => number;
   readonly folder: string;
   readonly value: unknown;
   readonly shared: readonly unknown[];
   readonly strict: boolean;
 }
 
-function toCase({ file, line, folder, value, shared, strict }: Raw): FoundCase {
+function toCase({ file, line, lineAt, folder, value, shared, strict }: Raw): FoundCase {
   const fail = (message: string): never => {
     throw new Failure(2, `${file}:${line}: ${message}`, ['see: postern policy test --help']);
   };
@@ -135,9 +141,15 @@ function toCase({ file, line, folder, value, shared, strict }: Raw): FoundCase {
       `unknown field "${key}"${near ? `, did you mean "${near}"?` : ''} (allowed: ${FIELDS.slice(0, 12).join(', ')})`,
     );
   }
-  for (const list of ['policies', 'policyFiles', 'namespaces', 'endpoints', 'probes']) {
+  for (const list of ['policies', 'policyFiles']) {
     if (row[list] !== undefined && !Array.isArray(row[list])) fail(`"${list}" must be a list`);
   }
+  const [wrong, ...others] = checkCase(row, strict);
+  if (wrong !== undefined)
+    throw new Failure(2, `${file}:${lineAt(wrong.path)}: ${errorText(wrong)}`, [
+      ...others.slice(0, 9).map((error) => `  ${file}:${lineAt(error.path)}: ${errorText(error)}`),
+      'see: postern policy test --help',
+    ]);
   const name = typeof row.name === 'string' ? row.name : `case at line ${line}`;
   const fromFiles = ((row.policyFiles as unknown[] | undefined) ?? []).flatMap((path) =>
     readPolicies(join(folder, String(path))),
@@ -147,17 +159,19 @@ function toCase({ file, line, folder, value, shared, strict }: Raw): FoundCase {
     return { file, line, row: { name, policies, expect: row.expect } };
   }
   if (row.probes === undefined) fail('a test case needs "probes", or "expect: accept|reject" for documents alone');
-  for (const [list, keys] of [
-    ['endpoints', ['name']],
-    ['probes', ['from', 'to', 'expect']],
-  ] as const) {
-    for (const [i, member] of ((row[list] as unknown[] | undefined) ?? []).entries()) {
-      const missing = keys.find((key) => typeof (member as Record<string, unknown> | null)?.[key] !== 'string');
-      if (missing) fail(`${list}[${i}].${missing} is required, a text`);
-    }
-  }
   const probed = row as unknown as PolicyCase;
   return { file, line, row: { ...probed, name, policies, endpoints: probed.endpoints ?? [] } };
+}
+
+/** `probes[1].port 70000: must be …` */
+function errorText({ path, value, message, allowed }: FieldError): string {
+  const field = path
+    .slice(1)
+    .replaceAll(/\/(\d+)/g, '[$1]')
+    .replaceAll('/', '.')
+    .replaceAll('~1', '/');
+  const given = value === undefined ? '' : ` ${JSON.stringify(value).slice(0, 100)}`;
+  return `${field}${given}: ${message}${allowed === undefined ? '' : ` (allowed: ${allowed.join(', ')})`}`;
 }
 
 /** A row of `policies.parse`: a document by its file, and whether Cilium's parser takes it. */

@@ -28,7 +28,12 @@ export interface ProbeResult {
 }
 
 export type CaseResult =
-  | { readonly result: 'judged'; readonly probes: readonly ProbeResult[] }
+  | {
+      readonly result: 'judged';
+      readonly probes: readonly ProbeResult[];
+      /** Of every probe in its place; null: one that talks to itself, which is not judged. */
+      readonly verdicts: readonly (ProbeResult['verdict'] | null)[];
+    }
   /** A document uses something that is not supported. */
   | { readonly result: 'refused'; readonly errors: readonly FieldError[] }
   /** A document is malformed, or a probe names what there is not. */
@@ -57,13 +62,25 @@ export function runCase(row: PolicyCase | ValidityCase, engine: Engine): CaseRes
     const read = readCase(row);
     if ('refused' in read) return { result: isMalformed(read.refused) ? 'broken' : 'refused', errors: read.refused };
     const judge = engine(read.world);
-    const probes = row.probes
-      .filter((probe) => !probe.loopback)
-      .map((probe) => toResult(probe, judge(read.connection(probe))));
-    return { result: 'judged', probes };
+    const all = row.probes.map((probe, i) => (probe.loopback ? undefined : judgeProbe(probe, i, read, judge)));
+    const probes = all.filter((result) => result !== undefined);
+    return { result: 'judged', probes, verdicts: all.map((result) => result?.verdict ?? null) };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return { result: 'broken', errors: [{ path: '', message: error.message }] };
+  }
+}
+
+function judgeProbe(
+  probe: CaseProbe,
+  i: number,
+  { connection }: { connection(probe: CaseProbe): Connection },
+  judge: Judge,
+): ProbeResult {
+  try {
+    return toResult(probe, judge(connection(probe)));
+  } catch (error) {
+    throw error instanceof RangeError ? new RangeError(`probes[${i}] ${error.message}`) : error;
   }
 }
 
@@ -88,5 +105,5 @@ function toResult(probe: CaseProbe, { verdict, egress, ingress }: Verdict): Prob
 function isAllow(expected: string): boolean {
   if (expected === 'allow') return true;
   if (expected === 'deny' || expected === 'drop') return false;
-  throw new RangeError(`a probe expects "${expected}": it must be allow, deny or drop`);
+  throw new RangeError(`expects "${expected}": it must be allow, deny or drop`);
 }

@@ -72,7 +72,7 @@ export type ReadCase =
   /** A document is malformed, or uses what is not supported: which, is in the errors' `code`. */
   | { readonly refused: readonly FieldError[] };
 
-/** Throws a RangeError when a probe or an endpoint names what there is not. */
+/** Throws a RangeError when an endpoint names what there is not; `connection` does when a probe does. */
 export function readCase(row: PolicyCase): ReadCase {
   const parsed = row.policies.map((document) => parsePolicy(document, UNDERSTOOD));
   const refused = parsed.flatMap((result) => (result.ok ? [] : result.errors));
@@ -179,7 +179,7 @@ function toEnd(endpoint: CaseEndpoint, i: number, world: World): End {
 function literalEnd(name: string, world: World): End {
   if (parseAddress(name)) return addressEnd(name, world, name);
   if (Object.hasOwn(RESERVED, name)) return { id: toIdentityId(RESERVED[name as ReservedName]) };
-  throw new RangeError(`a probe names "${name}", which is neither an endpoint nor an address nor a reserved identity`);
+  throw new RangeError(`names "${name}", which is neither an endpoint nor an address nor a reserved identity`);
 }
 
 function addressEnd(text: string, world: World, who: string): End {
@@ -203,7 +203,7 @@ function trafficOf(probe: CaseProbe, row: PolicyCase): Pick<Connection, 'protoco
   if (probe.icmp) return { protocol: probe.icmp.family === 'IPv6' ? ICMPV6 : ICMP, port: probe.icmp.type };
   const word = (probe.protocol ?? 'TCP').toUpperCase();
   const protocol = ({ ...PROTOCOLS, ...PORTLESS, ICMP, ICMPV6 } as Readonly<Record<string, number>>)[word];
-  if (protocol === undefined) throw new RangeError(`a probe has an unknown protocol "${probe.protocol}"`);
+  if (protocol === undefined) throw new RangeError(`has an unknown protocol "${probe.protocol}"`);
   return probe.port === undefined ? { protocol } : { protocol, port: portOf(probe, row) };
 }
 
@@ -211,5 +211,5 @@ function portOf({ port, to }: CaseProbe, { endpoints }: PolicyCase): number {
   const named = endpoints.find(({ name }) => name === to)?.ports?.find(({ name }) => name === port)?.port;
   const number = named ?? Number(port);
   if (Number.isInteger(number) && number >= 0 && number <= 65535) return number;
-  throw new RangeError(`a probe has the port "${port}", which "${to}" does not declare`);
+  throw new RangeError(`has the port "${port}": it must be 0 to 65535, or a name that "${to}" declares`);
 }

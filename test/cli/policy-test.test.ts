@@ -108,14 +108,17 @@ test('a malformed document, and a probe of nobody, are failures of their case', 
     `cases:
   - {name: a, policies: [{kind: NetworkPolicy, apiVersion: networking.k8s.io/v1, metadata: {name: x}, spec: {podSelektor: {}}}], probes: []}
   - {name: b, policies: [], probes: [{from: nobody, to: host, expect: allow}]}
-  - {name: c, policies: [], probes: [{from: host, to: host, expect: maybe}]}
+  - {name: c, policies: [], probes: [{from: host, to: host, port: 1, expect: allow}, {from: host, to: host, port: x, expect: allow}]}
 `,
   );
   const { exit, stdout } = await cli(['policy', 'test', broken]);
   assert.is(exit, 1);
   assert.match(stdout, 'broken.yaml:2 a: /spec/podSelektor unknown field `podSelektor`, did you mean `podSelector`?');
-  assert.match(stdout, 'broken.yaml:3 b: a probe names "nobody"');
-  assert.match(stdout, 'broken.yaml:4 c: a probe expects "maybe"');
+  assert.match(stdout, 'broken.yaml:3 b: probes[0] names "nobody"');
+  assert.match(
+    stdout,
+    'broken.yaml:4 c: probes[1] has the port "x": it must be 0 to 65535, or a name that "host" declares',
+  );
   assert.match(stdout, '0 passed, 3 failed, 0 refused');
 });
 
@@ -177,11 +180,74 @@ test('-o json gives every verdict with its reasons', async () => {
   });
 });
 
+test('-o json has a verdict for every probe in its place, null for one that talks to itself', async () => {
+  const probes = [
+    { from: 'host', to: 'host', port: 1, expect: 'deny', loopback: true },
+    { from: 'host', to: '192.0.2.1', port: 1, expect: 'allow' },
+  ];
+  const row = file('loopback.jsonl', `${JSON.stringify({ name: 'two', policies: [], endpoints: [], probes })}\n`);
+  const { exit, stdout } = await cli(['policy', 'test', row, '-o', 'json']);
+  assert.is(exit, 0);
+  assert.equal(JSON.parse(stdout).cases[0].verdicts, [null, 'allow']);
+});
+
 test('what is no test is bad input: exit 2, with file and line', async () => {
   const rows: [string, RegExp][] = [
     [file('slip.yaml', 'name: a\nprboes: []\n'), /slip\.yaml:1: unknown field "prboes", did you mean "probes"\?/],
     [file('none.yaml', 'name: a\npolicies: []\n'), /none\.yaml:1: a test case needs "probes"/],
-    [file('from.yaml', 'probes: [{to: host, expect: allow}]\n'), /probes\[0\]\.from is required/],
+    [file('from.yaml', 'probes: [{to: host, expect: allow}]\n'), /probes\[0\]\.from: is required/],
+    [
+      file(
+        'slips.yaml',
+        `${ENDPOINTS.replace('labels: {app: front', 'lables: {app: front')}probes:\n  - {from: front, to: back, expct: deny}\n`,
+      ),
+      /slips\.yaml:3: endpoints\[0\]\.lables: unknown field "lables", did you mean "labels"\?.*\n {2}\S+:6: probes\[0\]\.expect: is required\n {2}\S+:6: probes\[0\]\.expct: unknown field "expct", did you mean "expect"\?/,
+    ],
+    ...[
+      ['label', '{endpoints: [{name: a, labels: {app: 5}}], probes: []}', 'endpoints[0].labels.app 5: must be a text'],
+      [
+        'kind',
+        '{endpoints: [{name: a, kind: pod}], probes: []}',
+        'endpoints[0].kind "pod": must be one of endpoint, ext',
+      ],
+      ['twice', '{endpoints: [{name: a}, {name: a}], probes: []}', 'endpoints[1].name "a": is the name of another'],
+      [
+        'ip',
+        '{endpoints: [{name: a, ip: 10.0.0.300}], probes: []}',
+        'endpoints[0].ip "10.0.0.300": must be an address',
+      ],
+      [
+        'port',
+        '{probes: [{from: host, to: world, port: 70000, expect: deny}]}',
+        'port 70000: must be a number, 0 to 65535',
+      ],
+      [
+        'type',
+        '{probes: [{from: host, to: world, icmp: {type: 300}, expect: deny}]}',
+        'icmp.type 300: must be a number',
+      ],
+      [
+        'word',
+        '{probes: [{from: host, to: world, expect: maybe}]}',
+        'expect "maybe": must be one of allow, deny, drop',
+      ],
+      ['proto', '{probes: [{from: host, to: world, protocol: TPC, expect: deny}]}', '"TPC": must be one of TCP, UDP'],
+      ['side', '{probes: [{from: host, to: world, expect: deny, ingress: no}]}', 'ingress "no": must be one of'],
+      ['http', '{probes: [{from: host, to: world, port: 1, expect: deny, http: {}}]}', 'http is not supported yet'],
+      [
+        'mode',
+        '{enforcement: sometimes, probes: []}',
+        'enforcement "sometimes": must be one of default, always, never',
+      ],
+      ['list', '{endpoints: {}, probes: []}', 'endpoints {}: must be a list, is an object'],
+    ].map(([name, text, message]): [string, RegExp] => [
+      file(`${name}.yaml`, `${text}\n`),
+      new RegExp(message!.replaceAll(/[[\]{}.]/g, '\\$&')),
+    ]),
+    [
+      file('row.jsonl', '{"probes":[{"from":"host","to":"world","expect":"x","http":{}}]}'),
+      /row\.jsonl:1: probes\[0\]\.expect/,
+    ],
     [file('syntax.yaml', 'probes: [\n'), /syntax\.yaml:\d+: /],
     [file('syntax.jsonl', '{}\n{'), /syntax\.jsonl:1: a test case needs "probes"/],
     [file('empty.jsonl.gz', gzipSync('')), /no test cases in/],

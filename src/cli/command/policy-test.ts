@@ -158,7 +158,7 @@ function toValue(row: Row): object {
       expect: probe.expectCilium ?? probe.expect,
       ...answer,
     }));
-    return { ...head, verdicts: row.probes.map(({ verdict }) => verdict), probes };
+    return { ...head, verdicts: row.verdicts, probes };
   }
   if (row.result === 'validity') return { ...head, validity: row.validity, passed: row.passed, errors: row.errors };
   return { ...head, errors: row.errors };
