@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Bumped when a pinned map changes its layout: an agent refuses pins of another version. */
-#define POSTERN_ABI_VERSION 3
+#define POSTERN_ABI_VERSION 4
 
 #define PATTERN_MAX 256   /* bytes of an argument or path pattern with its NUL, and of what is compared with it */
 #define CLAUSE_ARGS 16    /* argument and environment patterns of one clause */
@@ -94,7 +94,8 @@ struct l3_key {
 struct l3_val {
 	__u32 table; /* 0 = `verdict` and `rule` hold for every protocol and port */
 	__u32 rule;
-	__u8 verdict; /* enum policy_verdict */
+	__u32 lengths; /* bit n: the table has entries of the length n, 0..16 */
+	__u8 verdict;  /* enum policy_verdict */
 	__u8 pad[3];
 };
 
@@ -112,13 +113,14 @@ enum policy_verdict {
 };
 #define POLICY_WORD 7 /* the verdict without what stands beside it */
 
-/* Longest prefix wins: 32 = the table's fallback, 40 = every port of a protocol, 41..56 = a port or an aligned range. */
+#define L4_FALLBACK 255
+
+/* The longest that fits wins: 16 = a port, 0 = every port of a protocol, between = an aligned range; then the table's fallback. */
 struct l4_key {
-	__u32 prefixlen;
 	__u32 table;
+	__u16 port; /* its first `length` bits, the others are 0 */
 	__u8 protocol;
-	__u8 port_be[2];
-	__u8 pad;
+	__u8 length; /* L4_FALLBACK: port and protocol are 0 */
 };
 
 struct l4_val {
@@ -377,6 +379,16 @@ struct connection {
 	__u8 pad[2];
 };
 
+#define CONNECTION_SLOTS 65536 /* a power of two */
+
+/* The place of one connection, by the low bits of its socket's cookie: see connection.h. One cache line. */
+struct connection_slot {
+	__u64 cookie; /* 0 = free */
+	struct connection c;
+	__u32 spilled; /* connections of the same place that are in the hash */
+	__u32 pad;
+};
+
 /* Socket storage: listeners, datagrams, raw; and streams that are older than the agent. */
 struct sk_info {
 	struct connection c;
@@ -584,12 +596,12 @@ struct verdict_probe {
 };
 
 _Static_assert(sizeof(struct ident_cfg) == 8, "flipped by one store");
-_Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 12, "policy_l3");
-_Static_assert(sizeof(struct l4_key) == 12, "policy_l4");
+_Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 16, "policy_l3");
+_Static_assert(sizeof(struct l4_key) == 8, "policy_l4");
 _Static_assert(sizeof(struct cidr_key) == 24, "ip_cidr");
 _Static_assert(sizeof(struct local_key) == 32 && sizeof(struct conv_key) == 32, "padding is explicit");
 _Static_assert(sizeof(struct proc) == 32, "proc");
-_Static_assert(sizeof(struct connection) == 48 && sizeof(struct sk_info) == 88 && sizeof(struct handshake) == 72 && sizeof(struct flow_event) == 128, "no hidden padding");
+_Static_assert(sizeof(struct connection_slot) == 64 && sizeof(struct connection) == 48 && sizeof(struct sk_info) == 88 && sizeof(struct handshake) == 72 && sizeof(struct flow_event) == 128, "no hidden padding");
 _Static_assert(sizeof(struct arg_prefix_key) == 260 && sizeof(struct cgroup_pattern_key) == 260, "a trie key holds 256 bytes");
 
 #endif

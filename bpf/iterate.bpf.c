@@ -6,6 +6,7 @@
  *   revoke_tcp    judges every connection again and destroys those that lost their right, or lists them
  */
 #include "label.h"
+#include "connection.h"
 #include "event.h"
 
 extern int bpf_sock_destroy(struct sock_common *sk) __ksym __weak;
@@ -114,7 +115,7 @@ int backfill(struct bpf_iter__task_file *ctx)
 	type = BPF_CORE_READ(sk, sk_type);
 	if (type == SOCK_STREAM) {
 		__u64 cookie = sock_cookie(sk);
-		struct connection *known = bpf_map_lookup_elem(&connection, &cookie);
+		struct connection *known = connection_find(cookie);
 
 		if (known) {
 			relabel(known, &l, c->round);
@@ -215,7 +216,7 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 		return 0;
 	sk = (struct sock *)tp;
 	cookie = sock_cookie(sk);
-	c = bpf_map_lookup_elem(&connection, &cookie);
+	c = connection_find(cookie);
 	if (!c) {
 		struct sk_info *info = bpf_sk_storage_get(&sk_info, tp, 0, 0);
 

@@ -28,7 +28,7 @@ MAP(raw_open, BPF_MAP_TYPE_HASH, struct raw_key, __u8, 16384, BPF_F_NO_PREALLOC)
 /* Agent fills the idle slot, hooks read the active one. Full: refused beforehand; half is for the idle slots. */
 MAP(policy_l3, BPF_MAP_TYPE_HASH, struct l3_key, struct l3_val, 262144, BPF_F_NO_PREALLOC);
 /* Agent adds tables before a flip and removes unused ones after it; tables are immutable. Full: refused beforehand. */
-MAP(policy_l4, BPF_MAP_TYPE_LPM_TRIE, struct l4_key, struct l4_val, 262144, BPF_F_NO_PREALLOC);
+MAP(policy_l4, BPF_MAP_TYPE_HASH, struct l4_key, struct l4_val, 262144, BPF_F_NO_PREALLOC);
 /* Agent: single addresses and prefixes to identities, two slots. Full: refused beforehand. */
 MAP(ip_host, BPF_MAP_TYPE_HASH, struct ip_key, __u32, 131072, BPF_F_NO_PREALLOC);
 MAP(ip_cidr, BPF_MAP_TYPE_LPM_TRIE, struct cidr_key, __u32, 131072, BPF_F_NO_PREALLOC);
@@ -52,10 +52,9 @@ MAP(cgroup_match, BPF_MAP_TYPE_LPM_TRIE, struct cgroup_pattern_key, struct cgrou
 MAP(cgroup_pattern, BPF_MAP_TYPE_ARRAY, __u32, struct cgroup_pattern, 2 * CGROUP_PATTERN_MAX, 0);
 MAP(listen_match, BPF_MAP_TYPE_HASH, struct listen_key, struct listen_val, 16384, BPF_F_NO_PREALLOC);
 
-/*
- * connect and accept write, revocation reads; gone when the connection closes. A hash by cookie, because storage of a socket
- * is allocated and freed for each connection, which costs it 4 %. Full: the socket's storage holds it.
- */
+/* connect and accept write, revocation reads; free when the connection closes. A place that is taken: `connection` holds the other. */
+MAP(connection_slot, BPF_MAP_TYPE_ARRAY, __u32, struct connection_slot, CONNECTION_SLOTS, BPF_F_MMAPABLE);
+/* What found its place taken (connection.h). Full: the socket's storage holds it. */
 MAP(connection, BPF_MAP_TYPE_HASH, __u64, struct connection, 262144, BPF_F_NO_PREALLOC);
 /* Hooks write and read; freed with the socket. */
 MAP(sk_info, BPF_MAP_TYPE_SK_STORAGE, int, struct sk_info, 0, BPF_F_NO_PREALLOC);

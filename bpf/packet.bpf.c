@@ -9,6 +9,7 @@
  * A stream that connect() denied in silence (SK_LOST) sends nothing, and nothing reaches it: not even a SYN that would open it.
  */
 #include "label.h"
+#include "connection.h"
 #include "event.h"
 #include "icmp.h"
 
@@ -67,7 +68,7 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 		struct sock *kernel_sk = (struct sock *)bpf_skc_to_tcp_sock(sk);
 		__u64 cookie = kernel_sk ? sock_cookie(kernel_sk) : 0;
 
-		c = bpf_map_lookup_elem(&connection, &cookie) ?: c;
+		c = connection_find(cookie) ?: c;
 	}
 	if (c) {
 		p.id = c->local_id ?: RESERVED_HOST;
@@ -305,7 +306,7 @@ static __always_inline bool host_answers(struct __sk_buff *skb, __u8 protocol, s
 static __always_inline bool is_lost(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct connection *c = bpf_map_lookup_elem(&connection, &cookie);
+	struct connection *c = connection_find(cookie);
 
 	if (!c) {
 		struct sk_info *info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
@@ -399,7 +400,7 @@ int on_egress(struct __sk_buff *skb)
 	if (sk->type == SOCK_STREAM) {
 		__u64 cookie = bpf_get_socket_cookie(skb);
 
-		c = bpf_map_lookup_elem(&connection, &cookie) ?: c;
+		c = connection_find(cookie) ?: c;
 	}
 	if (c && (c->flags & (SK_FAILSAFE | SK_LOST)))
 		return (c->flags & SK_FAILSAFE) != 0;

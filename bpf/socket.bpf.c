@@ -10,6 +10,7 @@
  *                     packet hooks, silence, as the policy that decided has it; one event
  */
 #include "label.h"
+#include "connection.h"
 #include "event.h"
 #include "icmp.h"
 
@@ -211,7 +212,7 @@ int on_sock_release(struct bpf_sock *sk)
 		if (sk->protocol == IPPROTO_TCP && sk->state != TCP_CLOSE)
 			return 1; /* on_state sees its end */
 		cookie = bpf_get_socket_cookie(sk);
-		bpf_map_delete_elem(&connection, &cookie);
+		connection_drop(cookie);
 		return 1;
 	}
 	if (sk->type != SOCK_DGRAM)
@@ -319,7 +320,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 	struct peer p;
 
 	if (current_is_kernel_thread()) { /* connects again for who connected first */
-		struct connection *before = bpf_map_lookup_elem(&connection, &cookie);
+		struct connection *before = connection_find(cookie);
 
 		if (before)
 			c.local_id = before->local_id;
@@ -344,7 +345,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 	c.gen = j.gen;
 	if (p.local)
 		c.flags |= SK_REMOTE_LOCAL;
-	if (!bpf_map_update_elem(&connection, &cookie, &c, BPF_ANY))
+	if (!connection_put(cookie, &c))
 		return 1;
 	count(COUNT_CONNECTION_FULL);
 	info = sk_info_of(sk);

@@ -4,6 +4,7 @@
  * accept, fail, close). It decides nothing. A tracepoint, because sockops runs a dozen times for each connection.
  */
 #include "label.h"
+#include "connection.h"
 #include "event.h"
 
 struct ends {
@@ -65,7 +66,7 @@ static __always_inline void keep(struct tcp_sock *tp, __u64 cookie, const struct
 {
 	struct sk_info *info;
 
-	if (!bpf_map_update_elem(&connection, &cookie, c, BPF_ANY))
+	if (!connection_put(cookie, c))
 		return;
 	count(COUNT_CONNECTION_FULL);
 	info = bpf_sk_storage_get(&sk_info, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -240,7 +241,7 @@ static __always_inline void on_close(struct tcp_sock *tp, const struct sock_comm
 
 static __always_inline struct connection *connection_of(struct tcp_sock *tp, __u64 cookie)
 {
-	struct connection *c = bpf_map_lookup_elem(&connection, &cookie);
+	struct connection *c = connection_find(cookie);
 	struct sk_info *info;
 
 	if (c)
@@ -304,6 +305,6 @@ int BPF_PROG(on_state, struct sock *sk, int old, int state)
 	if (!c)
 		return 0;
 	on_close(tp, skc, c, old);
-	bpf_map_delete_elem(&connection, &cookie);
+	connection_drop(cookie);
 	return 0;
 }

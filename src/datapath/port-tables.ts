@@ -13,10 +13,15 @@ export const POLICY_AUDIT = 8;
 /** Beside one of the two denials: how it feels. */
 export const DENIAL_BITS = { eperm: 0, refused: 16, timeout: 32 } as const satisfies Record<Denial, number>;
 
+/** L4_FALLBACK of bpf/abi.h: the length of what counts where no port matches. */
+export const L4_FALLBACK = 255;
+
 /** What policy_l3 holds for one peer: inline, or a reference to a table of policy_l4. */
 export interface PeerValue {
   /** 0 = inline. */
   readonly table: number;
+  /** Bit n: the table has entries of n bits. */
+  readonly lengths: number;
   readonly rule: number;
   readonly verdict: number;
 }
@@ -45,7 +50,10 @@ export class PortTables {
     const known = this.#byTable.get(table);
     if (known !== undefined) return known;
     const fallback = this.#answer(table.fallback);
-    const value = table.entries.length === 0 ? { table: 0, ...fallback } : { table: this.#intern(table), ...fallback };
+    const value =
+      table.entries.length === 0
+        ? { table: 0, lengths: 0, ...fallback }
+        : { table: this.#intern(table), lengths: lengthsOf(table), ...fallback };
     this.#byTable.set(table, value);
     return value;
   }
@@ -56,10 +64,10 @@ export class PortTables {
 
   #intern(table: PortTable): number {
     const build = (number: number): L4Entry[] => [
-      l4(number, 32, 0, 0, this.#answer(table.fallback)),
+      l4(number, L4_FALLBACK, 0, 0, this.#answer(table.fallback)),
       ...table.entries.flatMap((entry) =>
         portPrefixes(entry.from, entry.to).map(({ port, prefixLength }) =>
-          l4(number, 40 + prefixLength, entry.protocol, port, this.#answer(entry)),
+          l4(number, prefixLength, entry.protocol, port, this.#answer(entry)),
         ),
       ),
     ];
@@ -82,16 +90,22 @@ export class PortTables {
   }
 }
 
+function lengthsOf(table: PortTable): number {
+  let lengths = 0;
+  for (const { from, to } of table.entries)
+    for (const { prefixLength } of portPrefixes(from, to)) lengths |= 1 << prefixLength;
+  return lengths;
+}
+
 function l4(
   table: number,
-  prefixlen: number,
+  length: number,
   protocol: number,
   port: number,
   answer: { rule: number; verdict: number },
 ): L4Entry {
-  const portBe = Uint8Array.of(port >> 8, port & 0xff);
   return [
-    { prefixlen, table, protocol, port_be: portBe, pad: 0 },
+    { table, port, protocol, length },
     { ...answer, pad: new Uint8Array(3) },
   ];
 }

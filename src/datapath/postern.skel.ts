@@ -525,78 +525,31 @@ export const l3KeyCodec: Codec<L3Key> = {
   },
 };
 
-/** struct l3_val, 12 bytes */
+/** struct l3_val, 16 bytes */
 export interface L3Val {
   table: number;
   rule: number;
+  lengths: number;
   verdict: number;
   pad: Uint8Array;
 }
 export const l3ValCodec: Codec<L3Val> = {
-  size: 12,
+  size: 16,
   decode(view, offset) {
     return {
       table: view.getUint32(offset, true),
       rule: view.getUint32(offset + 4, true),
-      verdict: view.getUint8(offset + 8),
-      pad: getBytes(view, offset + 9, 3),
+      lengths: view.getUint32(offset + 8, true),
+      verdict: view.getUint8(offset + 12),
+      pad: getBytes(view, offset + 13, 3),
     };
   },
   encode(view, offset, value) {
     view.setUint32(offset, value.table, true);
     view.setUint32(offset + 4, value.rule, true);
-    view.setUint8(offset + 8, value.verdict);
-    setBytes(view, offset + 9, 3, value.pad);
-  },
-};
-
-/** struct l4_key, 12 bytes */
-export interface L4Key {
-  prefixlen: number;
-  table: number;
-  protocol: number;
-  port_be: Uint8Array;
-  pad: number;
-}
-export const l4KeyCodec: Codec<L4Key> = {
-  size: 12,
-  decode(view, offset) {
-    return {
-      prefixlen: view.getUint32(offset, true),
-      table: view.getUint32(offset + 4, true),
-      protocol: view.getUint8(offset + 8),
-      port_be: getBytes(view, offset + 9, 2),
-      pad: view.getUint8(offset + 11),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.prefixlen, true);
-    view.setUint32(offset + 4, value.table, true);
-    view.setUint8(offset + 8, value.protocol);
-    setBytes(view, offset + 9, 2, value.port_be);
-    view.setUint8(offset + 11, value.pad);
-  },
-};
-
-/** struct l4_val, 8 bytes */
-export interface L4Val {
-  rule: number;
-  verdict: number;
-  pad: Uint8Array;
-}
-export const l4ValCodec: Codec<L4Val> = {
-  size: 8,
-  decode(view, offset) {
-    return {
-      rule: view.getUint32(offset, true),
-      verdict: view.getUint8(offset + 4),
-      pad: getBytes(view, offset + 5, 3),
-    };
-  },
-  encode(view, offset, value) {
-    view.setUint32(offset, value.rule, true);
-    view.setUint8(offset + 4, value.verdict);
-    setBytes(view, offset + 5, 3, value.pad);
+    view.setUint32(offset + 8, value.lengths, true);
+    view.setUint8(offset + 12, value.verdict);
+    setBytes(view, offset + 13, 3, value.pad);
   },
 };
 
@@ -880,6 +833,53 @@ export const rawKeyCodec: Codec<RawKey> = {
   encode(view, offset, value) {
     view.setUint32(offset, value.identity, true);
     view.setUint32(offset + 4, value.protocol, true);
+  },
+};
+
+/** struct l4_key, 8 bytes */
+export interface L4Key {
+  table: number;
+  port: number;
+  protocol: number;
+  length: number;
+}
+export const l4KeyCodec: Codec<L4Key> = {
+  size: 8,
+  decode(view, offset) {
+    return {
+      table: view.getUint32(offset, true),
+      port: view.getUint16(offset + 4, true),
+      protocol: view.getUint8(offset + 6),
+      length: view.getUint8(offset + 7),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.table, true);
+    view.setUint16(offset + 4, value.port, true);
+    view.setUint8(offset + 6, value.protocol);
+    view.setUint8(offset + 7, value.length);
+  },
+};
+
+/** struct l4_val, 8 bytes */
+export interface L4Val {
+  rule: number;
+  verdict: number;
+  pad: Uint8Array;
+}
+export const l4ValCodec: Codec<L4Val> = {
+  size: 8,
+  decode(view, offset) {
+    return {
+      rule: view.getUint32(offset, true),
+      verdict: view.getUint8(offset + 4),
+      pad: getBytes(view, offset + 5, 3),
+    };
+  },
+  encode(view, offset, value) {
+    view.setUint32(offset, value.rule, true);
+    view.setUint8(offset + 4, value.verdict);
+    setBytes(view, offset + 5, 3, value.pad);
   },
 };
 
@@ -1252,6 +1252,31 @@ export const listenValCodec: Codec<ListenVal> = {
   },
 };
 
+/** struct connection_slot, 64 bytes */
+export interface ConnectionSlot {
+  cookie: number;
+  c: Connection;
+  spilled: number;
+  pad: number;
+}
+export const connectionSlotCodec: Codec<ConnectionSlot> = {
+  size: 64,
+  decode(view, offset) {
+    return {
+      cookie: getU64(view, offset),
+      c: connectionCodec.decode(view, offset + 8),
+      spilled: view.getUint32(offset + 56, true),
+      pad: view.getUint32(offset + 60, true),
+    };
+  },
+  encode(view, offset, value) {
+    setU64(view, offset, value.cookie);
+    connectionCodec.encode(view, offset + 8, value.c);
+    view.setUint32(offset + 56, value.spilled, true);
+    view.setUint32(offset + 60, value.pad, true);
+  },
+};
+
 /** struct conv_key, 32 bytes */
 export interface ConvKey {
   cookie: number;
@@ -1487,14 +1512,13 @@ export const maps = {
   ip_host: { key: ipKeyCodec, value: u32Codec },
   ip_cidr: { key: cidrKeyCodec, value: u32Codec },
   policy_l3: { key: l3KeyCodec, value: l3ValCodec },
-  policy_l4: { key: l4KeyCodec, value: l4ValCodec },
   cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
   sk_info: { key: s32Codec, value: skInfoCodec },
-  connection: { key: u64Codec, value: connectionCodec },
   proc: { key: u32Codec, value: procCodec },
   config: { key: u32Codec, value: configCodec },
   ident_cfg: { key: u32Codec, value: identCfgCodec },
   raw_open: { key: rawKeyCodec, value: u8Codec },
+  policy_l4: { key: l4KeyCodec, value: l4ValCodec },
   own_addr: { key: ownAddrKeyCodec, value: u8Codec },
   local: { key: localKeyCodec, value: localValCodec },
   clauses: { key: u32Codec, value: clauseCodec },
@@ -1504,6 +1528,8 @@ export const maps = {
   cgroup_match: { key: cgroupPatternKeyCodec, value: cgroupPatternValCodec },
   cgroup_pattern: { key: u32Codec, value: cgroupPatternCodec },
   listen_match: { key: listenKeyCodec, value: listenValCodec },
+  connection_slot: { key: u32Codec, value: connectionSlotCodec },
+  connection: { key: u64Codec, value: connectionCodec },
   conversation: { key: convKeyCodec, value: convValCodec },
   handshake: { key: u32Codec, value: handshakeCodec },
   counters: { key: u32Codec, value: u64Codec },
@@ -1552,9 +1578,7 @@ export const sizes = {
   ip_key: 20,
   cidr_key: 24,
   l3_key: 12,
-  l3_val: 12,
-  l4_key: 12,
-  l4_val: 8,
+  l3_val: 16,
   cgroup_label: 56,
   sk_info: 88,
   connection: 48,
@@ -1562,6 +1586,8 @@ export const sizes = {
   config: 112,
   ident_cfg: 8,
   raw_key: 8,
+  l4_key: 8,
+  l4_val: 8,
   own_addr_key: 24,
   local_key: 32,
   local_val: 16,
@@ -1577,6 +1603,7 @@ export const sizes = {
   cgroup_pattern: 80,
   listen_key: 20,
   listen_val: 16,
+  connection_slot: 64,
   conv_key: 32,
   conv_val: 20,
   handshake: 72,
@@ -1593,14 +1620,13 @@ export interface ObjectTypes {
     ip_host: [IpKey, number];
     ip_cidr: [CidrKey, number];
     policy_l3: [L3Key, L3Val];
-    policy_l4: [L4Key, L4Val];
     cgroup_label: [number, CgroupLabel];
     sk_info: [number, SkInfo];
-    connection: [number, Connection];
     proc: [number, Proc];
     config: [number, Config];
     ident_cfg: [number, IdentCfg];
     raw_open: [RawKey, number];
+    policy_l4: [L4Key, L4Val];
     own_addr: [OwnAddrKey, number];
     local: [LocalKey, LocalVal];
     clauses: [number, Clause];
@@ -1610,6 +1636,8 @@ export interface ObjectTypes {
     cgroup_match: [CgroupPatternKey, CgroupPatternVal];
     cgroup_pattern: [number, CgroupPattern];
     listen_match: [ListenKey, ListenVal];
+    connection_slot: [number, ConnectionSlot];
+    connection: [number, Connection];
     conversation: [ConvKey, ConvVal];
     handshake: [number, Handshake];
     events: [undefined, undefined];

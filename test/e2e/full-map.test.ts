@@ -73,7 +73,7 @@ const JUNK: Readonly<Record<string, (i: number, slot: number) => readonly [objec
     { table: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) },
   ],
   policy_l4: (i) => [
-    { prefixlen: 56, table: 0xf0000000 + i, protocol: 17, port_be: new Uint8Array(2), pad: 0 },
+    { table: 0xf0000000 + i, port: 0, protocol: 17, length: 16 },
     { rule: 0, verdict: 1, pad: new Uint8Array(3) },
   ],
   ip_host: (i, slot) => [{ addr: addressOf(i), slot }, 1],

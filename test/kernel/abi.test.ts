@@ -35,13 +35,15 @@ test('sizes that maps pinned by an earlier version rely on', () => {
   const expected = {
     ident_cfg: 8,
     l3_key: 12,
-    l4_key: 12,
+    l3_val: 16,
+    l4_key: 8,
     cidr_key: 24,
     local_key: 32,
     conv_key: 32,
     proc: 32,
     sk_info: 88,
     connection: 48,
+    connection_slot: 64,
   };
   for (const [name, size] of Object.entries(expected)) assert.is((sizes as Record<string, number>)[name], size, name);
 });

@@ -6,6 +6,7 @@ import { type IdentityId, localIdentity, toIdentityId, workloadIdentity } from '
 import type { AddressIdentity } from '../../src/datapath/address-slots.ts';
 import type { Kernel } from '../../src/datapath/kernel.ts';
 import { CapacityError, PolicyApplier } from '../../src/datapath/policy-applier.ts';
+import { L4_FALLBACK } from '../../src/datapath/port-tables.ts';
 import { probeVerdict } from '../../src/datapath/probe.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { told } from '../e2e/wait.ts';
@@ -108,7 +109,7 @@ for (const { map, change } of [
 test('a map that others filled leaves nothing of a revision that did not find room', () => {
   apply(identity(A, { 0: DENY }));
   const { policy_l3 } = kernel.maps;
-  const value = { table: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) };
+  const value = { table: 0, lengths: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) };
   const junk = Array.from({ length: policy_l3.maxEntries - 100 }, (_, i) => ({ ...JUNK, local: 0x7f000000 + i }));
   policy_l3.updateBatch(junk.map((key) => [key, value] as const));
   const before = kernel.maps.ident_cfg.get(A);
@@ -150,8 +151,8 @@ test('a restart removes what a killed agent had filled and not flipped', () => {
   const { slot } = kernel.maps.ident_cfg.get(A)!;
   const pad = new Uint8Array(3);
   const key = { local: A, remote: 0, direction: 1, slot: 1 - slot, pad: 0 };
-  kernel.maps.policy_l3.set(key, { table: 77, rule: 1, verdict: 1, pad });
-  const port = { prefixlen: 32, table: 77, protocol: 0, port_be: new Uint8Array(2), pad: 0 };
+  kernel.maps.policy_l3.set(key, { table: 77, lengths: 0, rule: 1, verdict: 1, pad });
+  const port = { table: 77, port: 0, protocol: 0, length: L4_FALLBACK };
   kernel.maps.policy_l4.set(port, { rule: 1, verdict: 1, pad });
   applier = restart();
   applier.sweep();

@@ -7,11 +7,12 @@ export function dumpPolicy({ maps }: Kernel): string {
   const peers = [...maps.policy_l3.entries()]
     .filter(([key]) => configs.get(key.local)?.slot === key.slot)
     .map(
-      ([key, { table, rule, verdict }]) => `l3 ${key.local} ${key.direction} ${key.remote} ${table} ${rule} ${verdict}`,
+      ([key, { table, lengths, rule, verdict }]) =>
+        `l3 ${key.local} ${key.direction} ${key.remote} ${table} ${lengths} ${rule} ${verdict}`,
     );
   const ports = [...maps.policy_l4.entries()].map(
     ([key, { rule, verdict }]) =>
-      `l4 ${key.table} ${key.prefixlen} ${key.protocol} ${key.port_be.join()} ${rule} ${verdict}`,
+      `l4 ${key.table} ${key.length} ${key.protocol} ${key.port} ${rule} ${verdict}`,
   );
   return [...identities, ...peers, ...ports, ...dumpAddresses(maps, maps.config.get(0)!.ip_slot)].sort().join('\n');
 }
