@@ -15,6 +15,9 @@
  * to a main program which starts jobs ends at the exec of a job (LAUNCH_NOBODY). Main program is only what runs first
  * after somebody unlabelled placed it there: a workload that runs such a program stays what it is, with all it starts.
  *
+ * A workload gains no power by what it runs (it may preload its own code): gateway, and ahead of policy, is the main
+ * program of a unit as it was started, whoever has no label yet, and what one that had the power before execs.
+ *
  * PROC_PENDING: a clause that only user space can finish would win. Meanwhile the process keeps the label that it has;
  * without one it is RESERVED_INIT, which counts as no label wherever a label is decided.
  */
@@ -142,6 +145,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct candidate *m;
 	bool waits = false;
 	__u32 cut = 0, exe_flags = 0;
+	__u8 powers;
 
 	if (!c || !s || !in_scope(c))
 		return 0;
@@ -172,6 +176,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	now = bpf_map_lookup_elem(&proc, &tgid);
 	if (now)
 		next = *now;
+	powers = next.launch & LAUNCH_FRESH ? PROC_GATEWAY | PROC_FAILSAFE : next.flags & (PROC_GATEWAY | PROC_FAILSAFE);
 	next.flags &= ~(PROC_GATEWAY | PROC_FAILSAFE | PROC_ARGS_CUT | PROC_PENDING);
 	next.late = 0;
 	if (next.identity == RESERVED_INIT)
@@ -210,6 +215,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	cg = bpf_map_lookup_elem(&cgroup_label, &m->cgroup);
 	if (!next.identity && !is_pinned(&next) && reaches(cg, &next))
 		from_cgroup(&next, cg, tgid);
+	if (labelled(&next))
+		next.flags &= powers | ~(PROC_GATEWAY | PROC_FAILSAFE);
 	if (!is_pinned(&next)) {
 		waits = (m->late > m->rank && exec_wins(&next, m->late, m->late_flags)) ||
 			(cg && (cg->flags & CGROUP_PENDING));

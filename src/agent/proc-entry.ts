@@ -30,10 +30,12 @@ export function toProcEntry(
   context: EntryContext,
 ): Proc | undefined {
   const { exe, uid } = process;
+  // a workload gains no power by what it runs: the kernel saw whether it had it
+  const powers = clause === undefined || old === undefined ? ~0 : old.flags;
   const flags =
     ((old?.flags ?? 0) & ProcFlag.PROC_ARGS_CUT) |
-    (isGateway(process, old, context.gateways) ? ProcFlag.PROC_GATEWAY : 0) |
-    (exe !== undefined && uid === 0 && context.failsafe.has(exe) ? ProcFlag.PROC_FAILSAFE : 0);
+    (isGateway(process, old, context.gateways) ? powers & ProcFlag.PROC_GATEWAY : 0) |
+    (exe !== undefined && uid === 0 && context.failsafe.has(exe) ? powers & ProcFlag.PROC_FAILSAFE : 0);
   if (clause === undefined && refuses !== undefined)
     return {
       ...unlabelled(),
