@@ -37,6 +37,8 @@ export async function agentStream(c: Request, { store, streams, asks }: ServerCo
       stream.write(toLine(revision));
       await stream.ready();
     }
+    // An agent that missed nothing is told so at once: it reports itself connected by the first line that it hears.
+    if (missed?.length === 0) stream.write(JSON.stringify({ type: 'bookmark', revision: sent }));
     caughtUp = true;
     take = (revision) => {
       if (revision.revision <= sent) return;

@@ -1,10 +1,11 @@
-import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { missingPackages } from '../../scripts/npm-packages.mjs';
+import { until } from '../e2e/wait.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const locked = { 'node_modules/a': { version: '1.0.0', integrity: 'x' } };
@@ -65,6 +66,37 @@ test('the launcher without packages says how to get them', () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('who stops npm start stops what it started', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-npm-'));
+  const pidFile = join(folder, 'pid');
+  const npmSignals = (pid: number) =>
+    BigInt(`0x${/SigCgt:\s*(\w+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]}`);
+  let pid = '';
+  try {
+    mkdirSync(join(folder, 'scripts'));
+    cpSync(join(root, 'package.json'), join(folder, 'package.json'));
+    writeFileSync(
+      join(folder, 'scripts/start.sh'),
+      `echo $$ > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 1000`,
+    );
+    const npm = spawn('npm', ['start'], { cwd: folder, stdio: 'ignore' });
+    const term = 1n << 14n;
+    await until('npm runs the script', () => existsSync(pidFile) && (npmSignals(npm.pid!) & term) !== 0n);
+    pid = readFileSync(pidFile, 'utf8').trim();
+    npm.kill('SIGTERM');
+    await until('its script has ended', () => !existsSync(`/proc/${pid}`), 5_000);
+  } finally {
+    if (existsSync(`/proc/${pid || 'none'}`)) process.kill(Number(pid));
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('what npm makes executable is so in the repository, and a clone stays clean', () => {
+  const { bin } = JSON.parse(readFileSync(join(root, 'src/libbpf-ts/package.json'), 'utf8'));
+  for (const path of Object.values<string>(bin))
+    assert.is(statSync(join(root, 'src/libbpf-ts', path)).mode & 0o111, 0o111, path);
 });
 
 test('install.sh refuses what it does not know, and a dry run changes nothing', () => {

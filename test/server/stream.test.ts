@@ -66,6 +66,15 @@ test('what is larger than a reader may fall behind still arrives whole', async (
   watch.close();
 });
 
+test('an agent that has missed nothing hears so at once, before anything changes', async () => {
+  const { uid, revision } = server.context.store.state;
+  const agent = await openLines(server, `/v1/agent/stream?host=h&uid=${uid}&revision=${revision}`);
+  await call(server, 'PUT', '/v1/policies/cnp/shop/after', { body: cnp('after') });
+  await agent.until((line) => line.type === 'delta');
+  assert.equal(agent.lines[0], { type: 'bookmark', revision });
+  agent.close();
+});
+
 test('SSE carries the same events, with ids to resume from', async () => {
   const { revision } = server.context.store.state;
   const stream = await openLines(server, `/v1/policies?watch=true&revision=${revision}`, {
