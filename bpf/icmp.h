@@ -42,4 +42,13 @@ static __always_inline __u16 icmp_conversation(__u16 type, __u8 asking)
 	return (type == ICMP_TYPE_UNKNOWN ? 0x0f00 : type) | asking << 12;
 }
 
+/*
+ * What a kernel says of its neighbours, routers and groups. It writes one of the types that cannot be read: the report of
+ * groups, behind a hop-by-hop header.
+ */
+static __always_inline bool is_discovery(__u8 protocol, __u16 type)
+{
+	return protocol == IPPROTO_ICMPV6 && ((type >= 130 && type <= 137) || type == 143 || type == ICMP_TYPE_UNKNOWN);
+}
+
 #endif

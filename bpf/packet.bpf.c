@@ -16,11 +16,31 @@
 /* Of an egress hook: to a datagram's sender it was sent. A SYN must not be dropped so: TCP would try it for ever. */
 #define DROP_SILENTLY 2
 
+/*
+ * sock_create_kern() made it: no process can hold it. Only that leaves its namespace without a reference, whatever became of
+ * the socket since. For the verifier this is no `struct sock`, hence the copy of its first bytes.
+ */
+static __always_inline bool made_by_kernel(struct bpf_sock *sk)
+{
+	const struct sock_common *skc = NULL;
+	__u32 at = __CORE_RELO(skc, skc_net_refcnt, BYTE_OFFSET);
+	__u8 head[48];
+	__u64 bits;
+
+	if (at > sizeof(head) - sizeof(bits) || bpf_probe_read_kernel(head, sizeof(head), sk))
+		return false;
+	__builtin_memcpy(&bits, head + at, sizeof(bits));
+	return !(bits << __CORE_RELO(skc, skc_net_refcnt, LSHIFT_U64) >> __CORE_RELO(skc, skc_net_refcnt, RSHIFT_U64));
+}
+
 static __always_inline __u32 sk_identity(struct bpf_sock *sk, const struct connection *c)
 {
 	if (c)
 		return c->local_id;
 	count(COUNT_NO_STORAGE);
+	/* what a namespace says by itself: its socket is of the cgroup of who made the namespace */
+	if (sk->type == SOCK_RAW && is_icmp(sk->protocol) && made_by_kernel(sk))
+		return 0;
 	return cgroup_identity(bpf_sk_cgroup_id(sk));
 }
 
@@ -407,8 +427,14 @@ int on_egress(struct __sk_buff *skb)
 	id = sk_identity(sk, c);
 	cfg = ident_cfg_read(id);
 	if (!c && !id) { /* a socket of the kernel itself */
-		if ((cfg.flags & IDENT_INGRESS) && is_icmp(sk->protocol) && !host_answers(skb, sk->protocol, cfg))
-			return 0;
+		if (is_icmp(sk->protocol)) {
+			__u16 code, type = icmp_type(skb, sk->protocol, &code);
+
+			if (is_discovery(sk->protocol, type))
+				return 1;
+			if ((cfg.flags & IDENT_INGRESS) && !host_answers(skb, sk->protocol, cfg))
+				return 0;
+		}
 		cfg.flags = 0;
 	}
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))

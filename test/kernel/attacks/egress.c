@@ -260,6 +260,18 @@ int main(int argc, char **argv)
 		fd = socket(family, SOCK_RAW, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 		((struct sockaddr_in6 *)&d)->sin6_port = 0;
 		say(mode, sendto(fd, echo, 8 + length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "raw-discovery") || !strcmp(mode, "raw-groups")) { /* as the kernel asks for a neighbour; as it reports a group */
+		int groups = !strcmp(mode, "raw-groups");
+		unsigned char message[64] = {groups ? 143 : 135};
+		unsigned char alert[8] = {IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0};
+
+		memcpy(message + 24, tag, length);
+		fd = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+		setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &(int){255}, sizeof(int));
+		if (groups)
+			setsockopt(fd, IPPROTO_IPV6, IPV6_HOPOPTS, alert, sizeof(alert));
+		((struct sockaddr_in6 *)&d)->sin6_port = 0;
+		say(mode, sendto(fd, message, 24 + length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "raw-connected")) {
 		unsigned char segment[64] = {0x1b, 0x58, 0x1b, 0x58};
 

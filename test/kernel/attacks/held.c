@@ -1,6 +1,6 @@
 /*
  * Sockets made before anybody watched: held MODE DENIED TAG. Prints READY, waits for a line, then sends from each.
- *   open      unbound UDP, connected UDP, UDP-Lite, ping, connected TCP, each with a descriptor
+ *   open      unbound UDP, connected UDP, UDP-Lite, ping, connected TCP, raw ICMP, each with a descriptor
  *   inflight  the same, but no descriptor: in flight in a unix socket until the line has come
  *   tcp       one TCP connection to port 7000; prints what became of it
  */
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define COUNT 5
+#define COUNT 6
 
 int main(int argc, char **argv)
 {
@@ -31,6 +31,7 @@ int main(int argc, char **argv)
 	fds[2] = socket(family, SOCK_DGRAM, 136);
 	fds[3] = socket(family, SOCK_DGRAM, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	fds[4] = socket(family, SOCK_STREAM, 0);
+	fds[5] = socket(family, SOCK_RAW, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	connect(fds[1], (void *)&d, size);
 	connect(fds[2], (void *)&d, size);
 	if (connect(fds[4], (void *)&d, size))
@@ -56,6 +57,8 @@ int main(int argc, char **argv)
 	send(fds[2], tag, length, 0);
 	sendto(fds[3], echo, 8 + length, 0, (void *)&d, size);
 	send(fds[4], tag, length, MSG_NOSIGNAL);
+	((struct sockaddr_in6 *)&d)->sin6_port = 0;
+	sendto(fds[5], echo, 8 + length, 0, (void *)&d, size);
 	puts("SENT");
 	return 0;
 }

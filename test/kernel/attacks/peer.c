@@ -1,4 +1,7 @@
-/* The peer: a TCP listener on port 7000, and a sniffer that prints "source destination protocol tag" of every IP frame ("SYN-port-sequence" for a first one without). */
+/*
+ * The peer: a TCP listener on port 7000, and a sniffer that prints "source destination protocol tag" of every IP frame ("SYN-port-sequence" for a first
+ * one without). What kernels say of neighbours and groups is left out, unless tagged; with the word "discovery" it is printed ("ND-type", "MLD").
+ */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -9,6 +12,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+static int discovery;
 
 static void print(const unsigned char *f, int n)
 {
@@ -21,12 +26,18 @@ static void print(const unsigned char *f, int n)
 	inet_ntop(v4 ? AF_INET : AF_INET6, f + 14 + (v4 ? 12 : 8), src, sizeof(src));
 	inet_ntop(v4 ? AF_INET : AF_INET6, f + 14 + (v4 ? 16 : 24), dst, sizeof(dst));
 	proto = v4 ? f[14 + 9] : f[14 + 6];
-	if (v6 && proto == 58 && f[14 + 40] >= 133 && f[14 + 40] <= 137)
-		return; /* neighbour discovery */
-	if (v6 && proto == 0 && dst[0] == 'f' && dst[1] == 'f')
-		return; /* multicast listener reports */
-	at_l4 = f + 14 + (v4 ? (f[14] & 15) * 4 : 40);
 	at = memmem(f, n, "TAG-", 4);
+	if (!at && v6 && proto == 58 && f[14 + 40] >= 133 && f[14 + 40] <= 137) {
+		if (!discovery)
+			return;
+		snprintf(tag, sizeof(tag), "ND-%d", f[14 + 40]);
+	}
+	if (!at && v6 && proto == 0 && dst[0] == 'f' && dst[1] == 'f') {
+		if (!discovery)
+			return;
+		strcpy(tag, "MLD");
+	}
+	at_l4 = f + 14 + (v4 ? (f[14] & 15) * 4 : 40);
 	if (at)
 		for (int i = 0; i < 20 && at + i < f + n && at[i] > ' '; i++)
 			tag[i] = at[i], tag[i + 1] = 0;
@@ -43,6 +54,7 @@ int main(int argc, char **argv)
 	struct pollfd fds[2] = {{sniff, POLLIN}, {tcp, POLLIN}};
 	unsigned char frame[70000];
 
+	discovery = argc > 2 && !strcmp(argv[2], "discovery");
 	setrlimit(RLIMIT_NOFILE, &(struct rlimit){20000, 20000});
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setsockopt(sniff, SOL_SOCKET, SO_RCVBUFFORCE, &(int){64 << 20}, sizeof(int));
@@ -57,7 +69,7 @@ int main(int argc, char **argv)
 			socklen_t size = sizeof(from);
 			int n = recvfrom(sniff, frame, sizeof(frame), 0, (void *)&from, &size);
 
-			if (n > 34 && (argc > 2 || from.sll_pkttype != PACKET_OUTGOING))
+			if (n > 34 && ((argc > 2 && !discovery) || from.sll_pkttype != PACKET_OUTGOING))
 				print(frame, n);
 		}
 		if (fds[1].revents)
