@@ -37,7 +37,7 @@ export class Kernel {
     prepareFolder(options.pinDir);
     const object = BpfObject.open(options.object, { objectName: 'postern' });
     this.resumed = existsSync(this.#mapPin('config'));
-    if (this.resumed) requireAbi(this.#mapPin('config'));
+    if (this.resumed) requireAbi(this.#mapPin('config'), options.pinDir);
     for (const [name, map] of object.maps) {
       const pin = this.#mapPin(name);
       if (name !== 'scratch' && existsSync(pin)) map.reuseFd(objGet(pin));
@@ -204,12 +204,12 @@ function prepareFolder(pinDir: string): void {
   if (!isBpffs(pinDir)) throw new Error(`Pin directory "${pinDir}" is not on a bpffs: mount -t bpf bpf ${parent}`);
 }
 
-function requireAbi(pin: string): void {
+function requireAbi(pin: string, pinDir: string): void {
   const map = BpfMap.openPinned(pin, mapCodecs.config);
   const found = map.get(0)?.abi ?? 0;
   map.close();
   if (found !== 0 && found !== ABI_VERSION)
     throw new Error(
-      `Pinned maps have layout ${found}, this version needs ${ABI_VERSION}: run "postern agent detach --yes", which opens everything, then start again`,
+      `The maps in "${pinDir}" have layout ${found}, this version needs ${ABI_VERSION}: run "postern agent detach --pin-dir ${pinDir} --yes", which opens everything, then start again`,
     );
 }

@@ -113,7 +113,8 @@ export async function listObjects(noun: Noun, call: Call, also: readonly [string
 const NEXT: Partial<Record<NounWord, string>> = {
   workload: ': postern discover shows what could be one',
   policy: ': postern apply -f FILE',
-  endpoint: ': nothing that runs here matches a workload; postern discover shows what runs',
+  endpoint:
+    ': nothing that runs matches a workload (postern discover shows what runs), or no agent reports (postern status)',
   host: ': no agent has reported',
 };
 
