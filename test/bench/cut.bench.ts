@@ -1,41 +1,39 @@
 /**
  * A policy takes a right away: from before the flip until every connection that lost it is destroyed, 10 000 of them, beside
- * 2000 that keep theirs. Through the datapath, as the agent does it in each namespace.
+ * 2000 that keep theirs. Through the datapath, as the agent does it in each namespace; its events are read, as the agent
+ * does it, for a ring that nobody reads is soon full, and then a cut writes none. What counts is the first.
  */
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { inNetns } from 'libbpf-ts';
 import { readCounters } from '../../src/datapath/counters.ts';
+import { readEvents } from '../../src/datapath/events.ts';
 import { revoke } from '../../src/datapath/revoke.ts';
-import { serve } from '../e2e/run-in.ts';
+import { until } from '../e2e/wait.ts';
 import { DENIED, FRIENDS, openLab } from '../kernel/lab.ts';
+import { ACCEPT_PORT, type Acceptor, startAcceptor } from './accept.ts';
 import { report } from './row.ts';
 
 const LOST = 10_000;
 const KEPT = 2_000;
 const ROUNDS = 5;
 
-/** Accepts and never reads: an end that is told costs nobody anything. */
-const ACCEPT = `
-use IO::Socket::INET; $| = 1;
-my $l = IO::Socket::INET->new(LocalPort => 7100, Listen => 4096, ReuseAddr => 1) or die $!;
-print "ready\\n";
-push @held, $_ while $_ = $l->accept;
-`;
-
+const none = (): void => {};
 const lab = await openLab();
-let server: ChildProcess | undefined;
+const ring = readEvents(lab.kernel, {
+  ...{ flow: none, exec: none, exit: none, cgroup: none, listen: none, unknown: none, error: console.error },
+});
+let server: Acceptor | undefined;
 try {
   const hold = (count: number, address: string) =>
-    lab.serve([lab.program('hold'), String(count), address, '7100', '-', ''], /READY/);
-  const times: { all: number; revoke: number; again: number }[] = [];
+    lab.serve([lab.program('hold'), String(count), address, String(ACCEPT_PORT), '-', ''], /READY/);
+  const times: { all: number; flip: number; again: number }[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     lab.policy(undefined);
-    server = await serve(['bash', '-c', `ulimit -n 20000; exec perl -e '${ACCEPT}'`], /ready/, {
-      netns: lab.peer.path,
-    });
+    server = await startAcceptor({ netns: lab.peer.path });
     const kept = await hold(KEPT, FRIENDS[4]);
     const held = await hold(LOST, DENIED[4]);
+    await server.accepted(KEPT + LOST);
+    await until('every event so far is read', () => ring.lag === 0);
     const before = readCounters(lab.kernel.maps);
     const start = performance.now();
     lab.enforce();
@@ -43,24 +41,30 @@ try {
     inNetns(lab.home.path, () => revoke(lab.kernel));
     const end = performance.now();
     inNetns(lab.home.path, () => revoke(lab.kernel));
-    times.push({ all: end - start, revoke: end - flipped, again: performance.now() - end });
+    times.push({ all: end - start, flip: flipped - start, again: performance.now() - end });
     const after = readCounters(lab.kernel.maps);
     if (after.revoked - before.revoked !== LOST) throw new Error(`${after.revoked - before.revoked} of ${LOST} ended`);
-    for (const child of [held, kept, server]) {
+    // a denial and a close of each
+    if (after.eventLost > 0 || after.event - before.event < 2 * LOST)
+      throw new Error(`${after.event - before.event} events of ${LOST} connections, ${after.eventLost} lost`);
+    for (const child of [held, kept, server.child]) {
       const over = once(child, 'close');
       child.kill('SIGKILL');
       await over;
     }
   }
-  const best = times.toSorted((a, b) => a.all - b.all)[0]!;
+  const first = times[0]!;
+  const later = times.slice(1).map(({ all }) => all.toFixed(0));
   report({
     what: 'a right is taken away: 10000 connections cut',
-    measured: `${best.all.toFixed(0)} ms (flip ${(best.all - best.revoke).toFixed(1)} ms, rounds ${times.map(({ all }) => all.toFixed(0)).join(', ')} ms)`,
+    measured: `the first time ${first.all.toFixed(0)} ms (flip ${first.flip.toFixed(1)} ms), then ${later.join(', ')} ms`,
     target: '< 150 ms',
-    met: best.all < 150,
+    met: first.all < 150,
   });
-  report({ what: 'a look at 2000 connections that keep their right', measured: `${best.again.toFixed(1)} ms` });
+  const again = Math.min(...times.map((time) => time.again));
+  report({ what: 'a look at 2000 connections that keep their right', measured: `${again.toFixed(1)} ms` });
 } finally {
-  server?.kill('SIGKILL');
+  server?.child.kill('SIGKILL');
+  ring.close();
   await lab.destroy();
 }
