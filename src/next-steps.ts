@@ -1,4 +1,7 @@
-/** What `npm start` ends with: commands that work as they stand. */
+/** Where the command line looks by itself. */
+const DEFAULT_URL = 'http://127.0.0.1:7460';
+
+/** What `npm start` ends with: commands that work as they stand, in a shell that knows nothing of this one's settings. */
 export function nextSteps(url: string, enforcing: boolean): string {
   const lines = [
     '',
@@ -23,7 +26,7 @@ export function nextSteps(url: string, enforcing: boolean): string {
     '  # who talks to whom, and which rule decided',
     `  curl ${url}/v1/endpoints`,
     `  curl '${url}/v1/flows?last=20'`,
-    '  ./postern observe -f',
+    `  ./postern observe -f${url === DEFAULT_URL ? '' : ` --server ${url}`}`,
     '',
     '',
   ];

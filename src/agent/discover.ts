@@ -1,5 +1,6 @@
 import type { Discovered } from '../api/discover.ts';
 import { claimOf } from '../core/match-claim.ts';
+import { registrationCurl } from './discover-curl.ts';
 import { type Suggestion, suggestMatch } from './discover-match.ts';
 import { takeName, toName } from './discover-name.ts';
 import { listeningOf } from './endpoint.ts';
@@ -56,7 +57,7 @@ export function discover(input: DiscoverInput): DiscoveredService[] {
         confidence: suggestion.confidence,
         grade: claimOf(body.match).grade,
         ...(suggestion.notes.length === 0 ? {} : { note: suggestion.notes.join('; ') }),
-        curl: toCurl(`${input.baseUrl}/v1/workloads/${NAMESPACE}/${name}`, body),
+        curl: registrationCurl(`${input.baseUrl}/v1/workloads/${NAMESPACE}/${name}`, body),
       } as const;
     });
   const talkers = silentTalkers(input, services).map(({ talker, suggestion, main }) =>
@@ -128,7 +129,7 @@ function toTalker(
     confidence: suggestion.confidence,
     grade: claimOf(body.match).grade,
     ...(suggestion.notes.length === 0 ? {} : { note: suggestion.notes.join('; ') }),
-    curl: toCurl(`${baseUrl}/v1/workloads/${NAMESPACE}/${name}`, body),
+    curl: registrationCurl(`${baseUrl}/v1/workloads/${NAMESPACE}/${name}`, body),
   };
 }
 
@@ -145,9 +146,4 @@ function byConfidence(
   b: { isFailsafe: boolean; confidence: number },
 ): number {
   return Number(a.isFailsafe) - Number(b.isFailsafe) || b.confidence - a.confidence;
-}
-
-function toCurl(url: string, body: object): string {
-  const json = JSON.stringify(body).replaceAll("'", "'\\''");
-  return `curl -X PUT '${url}' -H 'content-type: application/json' -d '${json}'`;
 }

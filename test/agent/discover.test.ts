@@ -1,6 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parse } from 'yaml';
 import { type DiscoveredService, discover } from '../../src/agent/discover.ts';
+import { registrationCurl } from '../../src/agent/discover-curl.ts';
 import type { OwnedSocket } from '../../src/agent/listening.ts';
 import { scanListening } from '../../src/agent/listening.ts';
 import { loadMatchFacts } from '../../src/agent/match-facts.ts';
@@ -258,9 +260,49 @@ test('each suggestion is a registration that the server takes, and its command c
     const body = { labels: suggested.labels, match: suggested.match };
     assert.ok(validateWorkload(suggested.namespace, suggested.name, body).ok, JSON.stringify(body));
     const quoted = /-d '(.*)'$/.exec(curl!)![1]!;
-    assert.equal(JSON.parse(quoted.replaceAll("'\\''", "'")), body);
+    assert.equal(parse(quoted.replaceAll("'\\''", "'")), body);
     assert.match(curl!, /^curl -X PUT 'http:\/\/127\.0\.0\.1:7460\/v1\/workloads\/default\//);
   }
+});
+
+test('the command of an ordinary service can be copied out of the JSON answer', () => {
+  const { curl } = look([{ ...session, exe: '/usr/bin/python3.11', args: 'python3 /srv/a.py', ports: [3] }])[0]!;
+  assert.is(JSON.stringify(curl), `"${curl}"`);
+});
+
+test('a text that YAML could take for something else arrives as it is', () => {
+  const texts = [
+    'true',
+    'Null',
+    '~',
+    '123',
+    '1e5',
+    '0x1F',
+    '-1',
+    '-',
+    '*a',
+    '&a',
+    'a: b',
+    'a #b',
+    '#',
+    '',
+    ' ',
+    '@x',
+    '`',
+    '%',
+  ];
+  const body = {
+    labels: Object.fromEntries(texts.map((text, i) => [`k${i}`, text])),
+    match: [{ args: texts }],
+    n: 7,
+    no: null,
+  };
+  const command = registrationCurl('http://x/', body);
+  assert.equal(parse(/-d '(.*)'$/.exec(command)![1]!), body);
+  assert.match(
+    registrationCurl('http://x/', { listen: ['8080/tcp'], 'app.io/a': '--port=1' }),
+    /'\{listen: \[8080\/tcp\], app.io\/a: --port=1\}'$/,
+  );
 });
 
 test('the unit of a process is told by its cgroup', () => {
