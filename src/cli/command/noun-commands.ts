@@ -51,7 +51,7 @@ function deleteCommand(noun: Noun): Command {
     path: [noun.word, 'delete'],
     summary: `Delete ${noun.plural} by name${byLabel ? ' or by label' : ''}`,
     args: [{ name: noun.ref, many: true, optional: true, complete: noun.word }],
-    flags: byLabel ? DELETE_FLAGS : DELETE_FLAGS.filter((flag) => flag.name === 'dry-run'),
+    flags: byLabel ? DELETE_FLAGS : DELETE_FLAGS.filter(({ name }) => name === 'dry-run' || name === 'if-match'),
     examples: [
       [`postern ${noun.word} delete ${noun.example}`, 'one, without a question'],
       ...(byLabel
