@@ -1,8 +1,8 @@
 /** What is legal in a policy and yet surprising. */
 import { claimOf } from '../core/match-claim.ts';
 import { type Policy, parsePolicy } from '../core/policy.ts';
-import type { State, StoredPolicy } from './state.ts';
-import { allowedSources } from './world.ts';
+import type { State, StoredIdentity, StoredPolicy } from './state.ts';
+import { allowedSources, selectedIdentities } from './world.ts';
 
 /** @param selected number of identities that the policy selects @param hosts number of hosts */
 export function policyWarnings(
@@ -22,7 +22,42 @@ export function policyWarnings(
     warnings.push('selects no registered workload: check the labels of endpointSelector');
   if (hosts === 0 && policy.rules.some(({ host }) => host))
     warnings.push('selects no known host: check the labels of nodeSelector and --host-labels of the agents');
-  return [...warnings, ...forgeableSources(policy, state)];
+  return [
+    ...warnings,
+    ...missingGroups(policy, state),
+    ...unknownPorts(policy, state),
+    ...forgeableSources(policy, state),
+  ];
+}
+
+/** A group that does not exist is nobody: a deny rule then denies nothing. */
+function missingGroups(policy: Policy, state: State): string[] {
+  const named = policy.rules.flatMap(({ name, peers = [] }) =>
+    peers.flatMap((peer) =>
+      peer.type === 'cidr-group' && typeof peer.groups === 'string' && !state.policies.has(`ccg/${peer.groups}`)
+        ? [`${name} names the CiliumCIDRGroup ${peer.groups}, which does not exist: it matches nobody`]
+        : [],
+    ),
+  );
+  return named.slice(0, NAMED);
+}
+
+/** A name is looked up where the destination declares its ports; one that nobody declares matches nothing. */
+function unknownPorts(policy: Policy, state: State): string[] {
+  const asked = policy.rules.flatMap(({ name, direction, ports = [] }) =>
+    ports.flatMap((port) => ('name' in port ? [{ rule: name, direction, port: port.name }] : [])),
+  );
+  if (asked.length === 0) return [];
+  const portsOf = (identities: Iterable<StoredIdentity>) =>
+    new Set([...identities].flatMap(({ ports = {} }) => Object.keys(ports)));
+  const declared = { ingress: portsOf(selectedIdentities(policy, state)), egress: portsOf(state.identities.values()) };
+  return asked
+    .filter(({ direction, port }) => !declared[direction].has(port))
+    .map(({ rule, direction, port }) => {
+      const whose = direction === 'ingress' ? 'no workload that the policy selects' : 'no registered workload';
+      return `${rule} names the port "${port}", which ${whose} declares: it matches nothing`;
+    })
+    .slice(0, NAMED);
 }
 
 const NAMED = 5;

@@ -76,6 +76,7 @@ export class RuleHits {
     if (flow.rule === undefined || !JUDGED.has(flow.event)) return;
     const timeMs = Date.parse(flow.time);
     for (const rule of new Set([flow.rule, ...(flow.rules ?? [])])) {
+      if (isOtherSide(flow, rule)) continue;
       const stored = this.#store.state.policies.get(policyKeyOf(rule));
       const hash = stored === undefined ? undefined : hashesOf(stored).get(rule);
       // Judged by what the rule was before: it comes late.
@@ -156,6 +157,12 @@ export class RuleHits {
     const was = before === undefined ? new Map<string, string>() : hashesOf(before);
     for (const [rule, hash] of hashesOf(now)) if (was.get(rule) !== hash) this.#since.set(rule, Date.now());
   }
+}
+
+/** On one host both ends tell a connection, and an end without policy names the rule of the other: that one counts it. */
+function isOtherSide({ event, direction }: Flow, rule: string): boolean {
+  const side = / (?:specs\[\d+\]\.)?(ingress|egress)/.exec(rule)?.[1];
+  return event !== 'deny' && event !== 'audit' && side !== undefined && side !== direction?.toLowerCase();
 }
 
 function toCount({ rule, hash, hits, last_hit }: Row): Count {

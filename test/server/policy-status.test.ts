@@ -58,6 +58,9 @@ test('each rule counts what it decided, once for each judgement, and says when l
   await send([ALLOW], { event: 'close' });
   await send([ALLOW], { rules: [ALLOW, 'cnp/shop/other ingress[0]'] });
   assert.equal(await hitsOf(), { [ALLOW]: 3, [DENY]: 1 });
+  // On one host the sender tells it too, under the rule of the other end where it has none of its own.
+  await send([ALLOW], { event: 'connect', direction: 'EGRESS' });
+  assert.equal(await hitsOf(), { [ALLOW]: 3, [DENY]: 1 });
   const { rules } = (await ok('GET', PATH)).status;
   assert.is(rules[1].lastHit, time);
 });
@@ -169,6 +172,40 @@ test('a rule that a deny rule shadows is a warning, one that keeps a port is non
     ),
   );
   await ok('DELETE', '/v1/policies/cnp/shop/deny');
+});
+
+test('a group that does not exist and a port that nobody declares are warnings, also in the answer of apply', async () => {
+  const policy = {
+    ...cnp('odd'),
+    spec: {
+      endpointSelector: { matchLabels: { app: 'backend' } },
+      ingress: [{ toPorts: [{ ports: [{ port: 'web' }] }] }],
+      ingressDeny: [{ fromCIDRSet: [{ cidrGroupRef: 'partners' }] }],
+      egress: [{ toPorts: [{ ports: [{ port: 'db' }] }] }],
+    },
+  };
+  const [group, web, db] = [
+    'cnp/shop/odd ingressDeny[0] names the CiliumCIDRGroup partners, which does not exist: it matches nobody',
+    'cnp/shop/odd ingress[0] names the port "web", which no workload that the policy selects declares: it matches nothing',
+    'cnp/shop/odd egress[0] names the port "db", which no registered workload declares: it matches nothing',
+  ];
+  const nobody = { ...cnp('nobody'), spec: { endpointSelector: { matchLabels: { app: 'x' } }, ingress: [{}] } };
+  const documents = { apiVersion: 'v1', kind: 'List', items: [policy, nobody] };
+  const dry = await ok('POST', '/v1/apply?dryRun=true', documents);
+  assert.equal(
+    dry.results.map(({ warnings }: { warnings: string[] }) => warnings),
+    [[group, web, db], ['selects no registered workload: check the labels of endpointSelector']],
+  );
+  await ok('PUT', '/v1/policies/cnp/shop/odd', policy);
+  await ok('PUT', '/v1/policies/ccg/partners', {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumCIDRGroup',
+    metadata: { name: 'partners' },
+    spec: { externalCIDRs: ['192.0.2.0/24'] },
+  });
+  await ok('PUT', '/v1/workloads/shop/backend', { ...workload('backend'), ports: { web: '80/TCP' } });
+  assert.equal((await ok('GET', '/v1/policies/cnp/shop/odd')).status.warnings, [db]);
+  await ok('DELETE', '/v1/policies/cnp/shop/odd');
 });
 
 test('annotations of ours are checked by name; those that are not built yet are refused', async () => {

@@ -229,9 +229,10 @@ async function appliesAllOrNothing(server: TestServer) {
   assert.is((await call(server, 'GET', '/v1/workloads/all/good')).status, 404);
   const text = toText([own('good', workload('good')), cnp('fine')]);
   const good = await call(server, 'POST', '/v1/apply', { body: text });
+  const warnings = ['selects no registered workload: check the labels of endpointSelector'];
   assert.equal(good.body.results, [
     { kind: 'Workload', namespace: 'all', name: 'good', result: 'created' },
-    { kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'fine', result: 'created' },
+    { kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'fine', result: 'created', warnings },
   ]);
   const again = await call(server, 'POST', '/v1/apply', { body: text });
   assert.equal(

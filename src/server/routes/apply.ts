@@ -1,8 +1,9 @@
 /** `POST /v1/apply`: many documents of many kinds, all or nothing. */
 
-import { APPLY_KINDS, ApplyAnswer, OWN_API_VERSION } from '../../api/apply.ts';
+import { APPLY_KINDS, ApplyAnswer, type ApplyResult, OWN_API_VERSION } from '../../api/apply.ts';
 import { check, pointer } from '../../api/check.ts';
 import { locateErrors, type ParsedDocument, toYaml } from '../../api/document.ts';
+import { POLICY_DOCUMENTS, POLICY_KINDS } from '../../api/policy.ts';
 import { nearest } from '../../core/nearest.ts';
 import type { FieldError } from '../../core/problem.ts';
 import { answer } from '../answer.ts';
@@ -14,6 +15,8 @@ import { labelsOfDocument, type Prune, type Operation as Write } from '../plan.t
 import { ProblemError, toProblem } from '../problem-error.ts';
 import { badParameter, DRY_RUN } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
+import { policyKey, type State } from '../state.ts';
+import { toPolicy } from '../view.ts';
 import { writeRequest } from '../write-request.ts';
 import { namespaceWrite } from './namespace.ts';
 import { policyWrite } from './policy.ts';
@@ -44,12 +47,28 @@ export function applyOperations(context: ServerContext): Operation[] {
         if (writes.length === 0) throw new ProblemError('invalid', 'The body holds no document');
         const prune = readPrune(c, documents, writes);
         const written = await writeRequest(c, context, writes, prune, true);
-        const results = written.draft.results;
+        const results = withWarnings(written.draft.results, written.state, context);
         const { revision, plan } = written;
         return answer(c, { results, revision, ...(plan !== undefined && { plan }) });
       },
     },
   ];
+}
+
+/** Policies whose warnings are looked for: each is held against every identity. */
+const MOST_WARNED = 200;
+
+/** What is legal and surprising of the policies that changed, as their status will say it. */
+function withWarnings(results: readonly ApplyResult[], state: State, context: ServerContext): ApplyResult[] {
+  let left = MOST_WARNED;
+  return results.map((result) => {
+    const kind = POLICY_KINDS.find((name) => POLICY_DOCUMENTS[name].kind === result.kind);
+    const changed = kind !== undefined && (result.result === 'created' || result.result === 'updated');
+    if (!changed || left-- <= 0) return result;
+    const stored = state.policies.get(policyKey(kind, result.namespace, result.name));
+    const warnings = stored === undefined ? [] : toPolicy(stored, state, context).status.warnings;
+    return warnings.length === 0 ? result : { ...result, warnings };
+  });
 }
 
 /** All documents, lists unpacked, or all that is wrong with any of them. */
