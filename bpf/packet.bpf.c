@@ -246,8 +246,8 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 		return 1;
 	}
 	if (known && known->direction == other) {
-		/* an answer under an older generation: the question must still be allowed */
-		__u32 remote = known->remote_id;
+		/* an answer under an older generation: the question must still be allowed, to whoever has that address now */
+		__u32 remote = loopback ? known->remote_id : address_identity(ingress ? &src : &dst, cfg.ip_slot);
 
 		if (judge(cfg, id, remote, other, protocol, asked).allow) {
 			known->gen = cfg.gen;

@@ -401,7 +401,7 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 	j = judge_send(&info->c, cfg, &p, protocol, port, answers);
 	/* an answer to who may talk to us needs no rule of ours */
 	if (!j.allow && answers &&
-	    judge(cfg, info->c.local_id, known->remote_id, DIR_INGRESS, protocol, sk->src_port).allow) {
+	    judge(cfg, info->c.local_id, p.local ? known->remote_id : p.id, DIR_INGRESS, protocol, sk->src_port).allow) {
 		known->gen = cfg.gen;
 		goto allowed;
 	}

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import type { CompiledIdentity, PortTable } from '../../src/core/compile.ts';
 import { type IdentityId, localIdentity, workloadIdentity } from '../../src/core/identity.ts';
 import type { Opens } from '../../src/core/opens.ts';
+import type { AddressIdentity } from '../../src/datapath/address-slots.ts';
 import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { createNetns, joinNetns, type Netns } from '../e2e/netns.ts';
@@ -29,6 +30,8 @@ export const GHOST = { 4: '10.98.7.9', 6: 'fd98:7::9' } as const;
 const ALLOW: PortTable = { entries: [], fallback: { verdict: 'allow', rules: ['cnp/a/den egress[0]'] } };
 const DENY: PortTable = { entries: [], fallback: { verdict: 'deny', rules: ['default deny of cnp/a/den'] } };
 
+const AT_FRIENDS = [`${FRIENDS[4]}/32`, `${FRIENDS[6]}/128`].map((prefix) => ({ prefix, identity: FRIEND }));
+
 /** Identity → verdict; 0 = every other. */
 export type Peers = Readonly<Record<number, 'allow' | 'deny'>>;
 
@@ -49,8 +52,11 @@ export interface Lab extends OwnKernel {
   program(name: string): string;
   /** Labels a cgroup as the agent does for one that is there already. */
   label(cgroup: string, identity: IdentityId): void;
-  /** `peers` of DEN in both directions, or of each by itself; undefined = not enforced. */
-  policy(peers: Peers | { readonly ingress: Peers; readonly egress: Peers } | undefined): void;
+  /** `peers` of DEN in both directions, or of each by itself; undefined = not enforced. `addresses`: FRIENDS are FRIEND. */
+  policy(
+    peers: Peers | { readonly ingress: Peers; readonly egress: Peers } | undefined,
+    addresses?: readonly AddressIdentity[],
+  ): void;
   /** DEN may talk to FRIENDS. */
   enforce(): void;
   /** Runs a program as the workload, to its end; what arrived at the peer because of it. */
@@ -147,7 +153,7 @@ export async function openLab({ attach = true, opens = EVERY_SOCKET } = {}): Pro
         .filter((frame) => frame !== undefined && frame.tag !== barrier) as Frame[];
     };
     const applier = new PolicyApplier(own.kernel.maps, new RuleTable());
-    const policy: Lab['policy'] = (peers) => {
+    const policy: Lab['policy'] = (peers, addresses = AT_FRIENDS) => {
       const direction = (of: Peers) => ({
         enforced: true,
         peers: new Map(Object.entries(of).map(([id, verdict]) => [Number(id), verdict === 'allow' ? ALLOW : DENY])),
@@ -158,7 +164,6 @@ export async function openLab({ attach = true, opens = EVERY_SOCKET } = {}): Pro
         ingress: direction(both.ingress),
         egress: direction(both.egress),
       };
-      const addresses = [`${FRIENDS[4]}/32`, `${FRIENDS[6]}/128`].map((prefix) => ({ prefix, identity: FRIEND }));
       applier.apply({ changed: new Map([[DEN, compiled]]), addresses, opens: new Map([[DEN, opens]]) });
     };
     const label: Lab['label'] = (cgroup, identity) => {
