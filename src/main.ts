@@ -47,16 +47,19 @@ const local: Local = {
   },
   policyEngine: async () => (await import('./datapath/policy-engine.ts')).openPolicyEngine(OBJECT),
   'agent detach': async ({ pinDir, stateDir }) => {
-    const [{ detachKernel }, { releaseReservedPorts }] = await Promise.all([
+    const [{ detachKernel }, { releaseReservedPorts }, { releasePacketGuards }] = await Promise.all([
       import('./datapath/kernel.ts'),
       import('./agent/reserved-ports.ts'),
+      import('./agent/packet-guard.ts'),
     ]);
+    const unguarded = releasePacketGuards(pinDir);
     const removed = detachKernel(pinDir);
     process.stdout.write(
       removed.length === 0
         ? `Nothing is pinned in ${pinDir}: nothing was enforced from there.\n`
         : `Removed ${removed.length} pins from ${pinDir}: nothing is enforced and nothing is observed any more.\n`,
     );
+    if (unguarded > 0) process.stdout.write(`Removed the guard of packet sockets from ${unguarded} interface${unguarded === 1 ? '' : 's'}.\n`);
     const released = releaseReservedPorts(stateDir);
     if (released > 0)
       process.stdout.write(`net.ipv4.ip_local_reserved_ports is as it was, in ${released} network namespaces.\n`);

@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import { parseAddress } from '../core/cidr.ts';
@@ -7,8 +7,8 @@ import { runAtOnce, type Steps } from './steps.ts';
 
 /** More than these are not looked at: each costs some system calls per look. */
 const MAX_NAMESPACES = 256;
-/** What /proc/PID/ns/net answers when the process ends meanwhile (proc_ns_get_link). */
-const GONE = new Set(['ENOENT', 'EACCES', 'ESRCH']);
+/** What /proc/PID/ns/net answers when the process ends meanwhile (proc_ns_get_link); EINVAL: a mount that something else covers. */
+const GONE = new Set(['ENOENT', 'EACCES', 'ESRCH', 'EINVAL']);
 
 /**
  * Network namespaces with processes in them: their own addresses go into `own_addr` (an address of this host is never
@@ -73,9 +73,9 @@ export class NetworkNamespaces {
   }
 }
 
-/** The same over all that have a process now. */
+/** The same over all that have a process or a mount now. */
 export function visitNamespaces(visit: (cookie: number) => void): void {
-  visitEach(findNamespaces(), visit);
+  visitEach([...findNamespaces(Infinity), ...mountedNamespaces('self'), ...mountedNamespaces('1')], visit);
 }
 
 function visitEach(paths: readonly string[], visit: (cookie: number) => void): void {
@@ -104,14 +104,23 @@ function* enterEach(paths: readonly string[], visit: (cookie: number) => void, v
   }
 }
 
-function findNamespaces(): string[] {
+function findNamespaces(most = MAX_NAMESPACES): string[] {
   const paths = new Map<string, string>();
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     addNamespace(paths, pid);
-    if (paths.size >= MAX_NAMESPACES) break;
+    if (paths.size >= most) break;
   }
   return [...paths.values()];
+}
+
+/** Where namespaces are mounted, as `ip netns` and container runtimes do, seen by that process: they outlive their processes. */
+function mountedNamespaces(pid: string): string[] {
+  // proc(5): … root, mount point, options … - type
+  const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').matchAll(/^\S+ \S+ \S+ net:\[\d+\] (\S+) .*- nsfs /gm);
+  const plain = (path: string): string =>
+    path.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
+  return [...mounts].map(([, path]) => `/proc/${pid}/root${plain(path!)}`);
 }
 
 /** By what the link says, so that one path leads to each. */

