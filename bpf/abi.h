@@ -76,6 +76,14 @@ struct ident_cfg {
 	__u8 opens; /* enum open_flag */
 };
 
+#define IDENT_PLACES 65536 /* a power of two: the numbers of one cluster have 16 bits */
+
+/* At the low bits of an identity: its word, 0 = not enforced. */
+struct ident_place {
+	__u64 identity;
+	struct ident_cfg cfg;
+};
+
 /* An identity that may open raw sockets of a protocol. */
 struct raw_key {
 	__u32 identity;
@@ -595,7 +603,7 @@ struct verdict_probe {
 	__u32 gen;
 };
 
-_Static_assert(sizeof(struct ident_cfg) == 8, "flipped by one store");
+_Static_assert(sizeof(struct ident_cfg) == 8 && sizeof(struct ident_place) == 16, "flipped by one store");
 _Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 16, "policy_l3");
 _Static_assert(sizeof(struct l4_key) == 8, "policy_l4");
 _Static_assert(sizeof(struct cidr_key) == 24, "ip_cidr");

@@ -21,8 +21,11 @@
 /* Agent writes, every hook reads. */
 MAP(config, BPF_MAP_TYPE_ARRAY, __u32, struct config, 1, 0);
 
-/* Agent writes (one store per flip), hooks read. Absent = not enforced; key 0 is the agent's own note. Full: the agent refuses the revision before it writes. */
-MAP(ident_cfg, BPF_MAP_TYPE_HASH, __u32, struct ident_cfg, 65536, BPF_F_NO_PREALLOC);
+/*
+ * Agent writes (one store per flip, in shared memory), hooks read. Absent = not enforced; place 0 is the agent's own note. Another identity
+ * has the place: the agent refuses the revision before it writes.
+ */
+MAP(ident_cfg, BPF_MAP_TYPE_ARRAY, __u32, struct ident_place, IDENT_PLACES, BPF_F_MMAPABLE);
 /* Agent adds before it sets OPEN_RAW and removes after; sock_create reads. Full: refused beforehand. */
 MAP(raw_open, BPF_MAP_TYPE_HASH, struct raw_key, __u8, 16384, BPF_F_NO_PREALLOC);
 /* Agent fills the idle slot, hooks read the active one. Full: refused beforehand; half is for the idle slots. */

@@ -39,18 +39,20 @@ static __always_inline struct ident_cfg ident_cfg_read(__u32 identity)
 		struct ident_cfg cfg;
 	} u = {};
 	struct config *c = NULL;
-	__u64 *found = NULL;
 
 	if (!identity) {
 		c = config_get();
 		if (c && c->host_policy)
 			identity = RESERVED_HOST;
 	}
-	if (identity)
-		found = bpf_map_lookup_elem(&ident_cfg, &identity);
-	if (found) {
-		u.word = *(volatile __u64 *)found;
-	} else {
+	if (identity) {
+		__u32 index = identity & (IDENT_PLACES - 1);
+		struct ident_place *place = bpf_map_lookup_elem(&ident_cfg, &index);
+
+		if (place && place->identity == identity)
+			u.word = *(volatile __u64 *)&place->cfg;
+	}
+	if (!u.word) {
 		if (!c)
 			c = config_get();
 		if (c)

@@ -8,6 +8,7 @@ import type { Container } from '../core/match-place.ts';
 import type { RegisteredWorkload } from '../core/match-program.ts';
 import { readCounters } from '../datapath/counters.ts';
 import { SOCKET_PROGRAMS, TRACING_PROGRAMS } from '../datapath/hooks.ts';
+import { IdentityWords } from '../datapath/identity-words.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import type { DerivedLabels } from './derived-labels.ts';
 import type { DerivedValues } from './derived-values.ts';
@@ -148,7 +149,9 @@ export class HostReports {
     const counted: HostReport['maps'] = [];
     for (const name of SHOWN_MAPS) {
       const { type, maxEntries } = maps[name];
-      counted.push({ name, type, entries: yield* maps[name].counting({ chunk: COUNT_CHUNK }), maxEntries });
+      const entries =
+        name === 'ident_cfg' ? new IdentityWords(maps).size : yield* maps[name].counting({ chunk: COUNT_CHUNK });
+      counted.push({ name, type, entries, maxEntries });
     }
     return counted;
   }

@@ -2,6 +2,7 @@ import type { CompiledDirection, CompiledIdentity } from '../core/compile.ts';
 import type { Denial } from '../core/denial.ts';
 import { joinOpens, type Opens, policyOpens } from '../core/opens.ts';
 import { type AddressIdentity, AddressSlots } from './address-slots.ts';
+import { IdentityWords } from './identity-words.ts';
 import type { DatapathMaps } from './maps.ts';
 import { PortTables } from './port-tables.ts';
 import type { IdentCfg, L3Key, L3Val } from './postern.skel.ts';
@@ -44,6 +45,15 @@ export class CapacityError extends Error {
   }
 }
 
+/** Two identities with the same low 16 bits, as of two clusters: nothing was written. */
+export class PlaceError extends CapacityError {
+  constructor(identity: number, holder: number) {
+    super('ident_cfg', 2, 1);
+    this.message = `Identities ${holder} and ${identity} have the same number in two clusters: one host can enforce one of them`;
+    this.name = 'PlaceError';
+  }
+}
+
 /**
  * Makes the kernel's policy equal to the compiled one, in this order: count (does it fit?), new port tables, idle slots,
  * idle address slot, then one 8-byte store per identity, those that lose rights first. What the old slots held is
@@ -51,6 +61,7 @@ export class CapacityError extends Error {
  */
 export class PolicyApplier {
   readonly #maps: DatapathMaps;
+  readonly #words: IdentityWords;
   readonly #addresses: AddressSlots;
   readonly #tables: PortTables;
   /** What the active slot of each identity holds: key text → value. */
@@ -65,10 +76,11 @@ export class PolicyApplier {
   /** @param denial how a denial feels of which no policy says it */
   constructor(maps: DatapathMaps, rules: RuleTable, denial: Denial = 'eperm') {
     this.#maps = maps;
+    this.#words = new IdentityWords(maps);
     this.#addresses = new AddressSlots(maps, () => [...this.#active.values()].map(({ cfg }) => cfg.ip_slot));
     this.#tables = new PortTables(rules, denial);
     this.#raw = new RawOpen(maps);
-    for (const [id, cfg] of maps.ident_cfg.entriesBatch()) {
+    for (const [id, cfg] of this.#words.entries()) {
       if (id !== GENERATION_KEY) this.#active.set(id, { cfg, entries: new Map(), byPolicy: undefined });
       this.#generation = Math.max(this.#generation, cfg.gen);
     }
@@ -186,9 +198,22 @@ export class PolicyApplier {
     check('policy_l4', l4, this.#maps.policy_l4.maxEntries);
     check('ip_cidr', addresses * 2, this.#maps.ip_cidr.maxEntries);
     const more = plans.filter(({ id, entries }) => entries !== undefined && !this.#active.has(id)).length;
-    check('ident_cfg', 1 + this.#active.size + more, this.#maps.ident_cfg.maxEntries); // 1: GENERATION_KEY
+    check('ident_cfg', 1 + this.#active.size + more, this.#words.places); // 1: GENERATION_KEY
+    this.#requirePlaces(plans);
     const raw = this.#raw.room(new Map(plans.map(({ id, opens }) => [id, opens?.raw ?? []])));
     check('raw_open', raw.wanted, raw.limit);
+  }
+
+  #requirePlaces(plans: readonly Plan[]): void {
+    const goes = new Set(plans.filter(({ flags, moves }) => flags === 0 && !moves).map(({ id }) => id));
+    const taken = new Map<number, number>();
+    for (const { id, flags } of plans) {
+      if (flags === 0) continue;
+      const place = id % this.#words.places;
+      const holder = taken.get(place) ?? this.#words.holder(id);
+      if (holder !== undefined && holder !== id && !goes.has(holder)) throw new PlaceError(id, holder);
+      taken.set(place, id);
+    }
   }
 
   /** What was written of it when it throws is removed by the next sweep. */
@@ -215,7 +240,7 @@ export class PolicyApplier {
     if (plan.moves && before !== undefined) {
       const opens = plan.opens === undefined ? before.cfg.opens : openFlags(plan.opens);
       before.cfg = { ...before.cfg, gen: generation, ip_slot: ipSlot, opens };
-      this.#maps.ident_cfg.set(plan.id, before.cfg);
+      this.#words.set(plan.id, before.cfg);
       return generation;
     }
     if (before !== undefined) {
@@ -224,14 +249,14 @@ export class PolicyApplier {
     }
     if (plan.entries === undefined) {
       const gone = { gen: generation, slot: 0, ip_slot: 0, flags: 0, opens: 0 };
-      this.#maps.ident_cfg.set(GENERATION_KEY, gone);
-      this.#maps.ident_cfg.delete(plan.id);
+      this.#words.set(GENERATION_KEY, gone);
+      this.#words.delete(plan.id);
       this.#active.delete(plan.id);
       return 0;
     }
     const opens = plan.opens === undefined ? 0 : openFlags(plan.opens);
     const cfg: IdentCfg = { gen: generation, slot: plan.slot ?? 0, ip_slot: ipSlot, flags: plan.flags, opens };
-    this.#maps.ident_cfg.set(plan.id, cfg);
+    this.#words.set(plan.id, cfg);
     const entries = new Map([...plan.entries].map(([text, [, value]]) => [text, value]));
     this.#count(entries.values(), 1);
     this.#active.set(plan.id, { cfg, entries, byPolicy: plan.byPolicy });

@@ -817,6 +817,25 @@ export const identCfgCodec: Codec<IdentCfg> = {
   },
 };
 
+/** struct ident_place, 16 bytes */
+export interface IdentPlace {
+  identity: number;
+  cfg: IdentCfg;
+}
+export const identPlaceCodec: Codec<IdentPlace> = {
+  size: 16,
+  decode(view, offset) {
+    return {
+      identity: getU64(view, offset),
+      cfg: identCfgCodec.decode(view, offset + 8),
+    };
+  },
+  encode(view, offset, value) {
+    setU64(view, offset, value.identity);
+    identCfgCodec.encode(view, offset + 8, value.cfg);
+  },
+};
+
 /** struct raw_key, 8 bytes */
 export interface RawKey {
   identity: number;
@@ -1516,7 +1535,7 @@ export const maps = {
   sk_info: { key: s32Codec, value: skInfoCodec },
   proc: { key: u32Codec, value: procCodec },
   config: { key: u32Codec, value: configCodec },
-  ident_cfg: { key: u32Codec, value: identCfgCodec },
+  ident_cfg: { key: u32Codec, value: identPlaceCodec },
   raw_open: { key: rawKeyCodec, value: u8Codec },
   policy_l4: { key: l4KeyCodec, value: l4ValCodec },
   own_addr: { key: ownAddrKeyCodec, value: u8Codec },
@@ -1584,6 +1603,7 @@ export const sizes = {
   connection: 48,
   proc: 32,
   config: 112,
+  ident_place: 16,
   ident_cfg: 8,
   raw_key: 8,
   l4_key: 8,
@@ -1624,7 +1644,7 @@ export interface ObjectTypes {
     sk_info: [number, SkInfo];
     proc: [number, Proc];
     config: [number, Config];
-    ident_cfg: [number, IdentCfg];
+    ident_cfg: [number, IdentPlace];
     raw_open: [RawKey, number];
     policy_l4: [L4Key, L4Val];
     own_addr: [OwnAddrKey, number];

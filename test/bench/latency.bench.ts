@@ -26,7 +26,7 @@ try {
   const { body } = await postern.api('GET', '/v1/workloads/bench/app500');
   const identity = body.status.identity as number;
   const words = BpfMap.openPinned(join(postern.pinDir, 'maps/ident_cfg'), mapCodecs.ident_cfg);
-  const generation = (): number => words.get(identity)?.gen ?? 0;
+  const generation = (): number => words.get(identity & 0xffff)?.cfg.gen ?? 0;
   await until('the workload is enforced', () => generation() > 0);
   const times: number[] = [];
   const answers: number[] = [];

@@ -14,6 +14,7 @@ import {
   type PortTable,
 } from '../../src/core/compile.ts';
 import { workloadIdentity } from '../../src/core/identity.ts';
+import { IdentityWords } from '../../src/datapath/identity-words.ts';
 import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { createNetns } from '../e2e/netns.ts';
@@ -55,7 +56,8 @@ async function applyTimes(): Promise<void> {
     const { maps } = own.kernel;
     const times = { fresh: [] as number[], changed: [] as number[], sweep: [] as number[] };
     for (let round = 0; round < ROUNDS; round++) {
-      for (const map of [maps.policy_l3, maps.policy_l4, maps.ident_cfg]) map.clear();
+      for (const map of [maps.policy_l3, maps.policy_l4]) map.clear();
+      new IdentityWords(maps).clear();
       const applier = new PolicyApplier(maps, new RuleTable());
       times.fresh.push(timeOf(() => applier.apply({ changed: entries(80), addresses: [] })));
       times.changed.push(timeOf(() => applier.apply({ changed: entries(81), addresses: [] })));

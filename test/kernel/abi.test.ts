@@ -34,6 +34,7 @@ test('every size in the skeleton is the size in the BTF of the object', () => {
 test('sizes that maps pinned by an earlier version rely on', () => {
   const expected = {
     ident_cfg: 8,
+    ident_place: 16,
     l3_key: 12,
     l3_val: 16,
     l4_key: 8,

@@ -9,6 +9,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { CompiledDirection, PortTable } from '../../src/core/compile.ts';
 import { declaredOpens, type Opening } from '../../src/core/opens.ts';
+import { IdentityWords } from '../../src/datapath/identity-words.ts';
 import { guardCgroup, guardNamespace } from '../../src/datapath/packet-guard.ts';
 import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
@@ -220,13 +221,13 @@ if (GUARD_HOOKS.length > 0)
 test('a change of what is declared holds from the next socket on, without a change of policy', async () => {
   enforce([]);
   assert.is(await tries([INET, RAW, 112]), EPERM);
-  const { gen } = lab.kernel.maps.ident_cfg.get(DEN)!;
+  const { gen } = new IdentityWords(lab.kernel.maps).get(DEN)!;
   applier.apply({
     changed: new Map(),
     addresses: [`${FRIENDS[4]}/32`, `${FRIENDS[6]}/128`].map((prefix) => ({ prefix, identity: FRIEND })),
     opens: new Map([[DEN, declaredOpens([{ raw: [112, 89] }])]]),
   });
-  assert.ok(lab.kernel.maps.ident_cfg.get(DEN)!.gen > gen);
+  assert.ok(new IdentityWords(lab.kernel.maps).get(DEN)!.gen > gen);
   assert.is(await tries([INET, RAW, 112]), 0);
   assert.is([...lab.kernel.maps.raw_open.keys()].length, 2);
   enforce([{ raw: [89] }]);

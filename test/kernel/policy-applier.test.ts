@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import type { CompiledDirection, CompiledIdentity, PortTable } from '../../src/core/compile.ts';
 import { type IdentityId, localIdentity, toIdentityId, workloadIdentity } from '../../src/core/identity.ts';
 import type { AddressIdentity } from '../../src/datapath/address-slots.ts';
+import { IdentityWords } from '../../src/datapath/identity-words.ts';
 import type { Kernel } from '../../src/datapath/kernel.ts';
 import { CapacityError, PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { L4_FALLBACK } from '../../src/datapath/port-tables.ts';
@@ -37,8 +38,9 @@ test.before(
 );
 
 test.before.each(() => {
-  const { policy_l3, policy_l4, ident_cfg, ip_host, ip_cidr, config } = kernel.maps;
-  for (const map of [policy_l3, policy_l4, ident_cfg, ip_host, ip_cidr]) map.clear();
+  const { policy_l3, policy_l4, ip_host, ip_cidr, config } = kernel.maps;
+  for (const map of [policy_l3, policy_l4, ip_host, ip_cidr]) map.clear();
+  new IdentityWords(kernel.maps).clear();
   config.set(0, { ...config.get(0)!, ip_slot: 0 });
   applier = restart();
 });
@@ -49,11 +51,11 @@ test.after(async () => {
 
 test('a change fills the other slot and raises the generation; the same again flips nothing', () => {
   apply(identity(A, { 0: DENY, [B]: WEB }));
-  const first = kernel.maps.ident_cfg.get(A)!;
+  const first = new IdentityWords(kernel.maps).get(A)!;
   assert.is(applyCount(identity(A, { 0: DENY, [B]: WEB })), 0);
-  assert.equal(kernel.maps.ident_cfg.get(A), first);
+  assert.equal(new IdentityWords(kernel.maps).get(A), first);
   apply(identity(A, { 0: DENY, [B]: ALLOW }));
-  const second = kernel.maps.ident_cfg.get(A)!;
+  const second = new IdentityWords(kernel.maps).get(A)!;
   assert.is(second.slot, 1 - first.slot);
   assert.ok(second.gen > first.gen);
 });
@@ -112,10 +114,10 @@ test('a map that others filled leaves nothing of a revision that did not find ro
   const value = { table: 0, lengths: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) };
   const junk = Array.from({ length: policy_l3.maxEntries - 100 }, (_, i) => ({ ...JUNK, local: 0x7f000000 + i }));
   policy_l3.updateBatch(junk.map((key) => [key, value] as const));
-  const before = kernel.maps.ident_cfg.get(A);
+  const before = new IdentityWords(kernel.maps).get(A);
   const peers = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [i, ALLOW]));
   assert.match(String(thrown(() => apply(identity(A, peers)))), /policy_l3/);
-  assert.equal(kernel.maps.ident_cfg.get(A), before);
+  assert.equal(new IdentityWords(kernel.maps).get(A), before);
   policy_l3.deleteBatch(junk);
   apply(identity(A, { 0: DENY, [B]: ALLOW }));
   assert.is(allows(A, 7 as IdentityId, 80), false, 'not what the other revision would have allowed');
@@ -135,20 +137,40 @@ test('a restart takes over what is there: the same state flips nothing, another 
     { prefix: '192.0.2.1/32', identity: NET2 },
   ];
   applyAt(addresses, identity(A, { 0: DENY, [NET]: WEB }));
-  const before = kernel.maps.ident_cfg.get(A)!;
+  const before = new IdentityWords(kernel.maps).get(A)!;
   applier = restart();
   assert.equal([...applier.enforced], [A]);
   assert.is(applyAt(addresses, identity(A, { 0: DENY, [NET]: WEB })), 0);
-  assert.equal(kernel.maps.ident_cfg.get(A), before);
+  assert.equal(new IdentityWords(kernel.maps).get(A), before);
   assert.is(applyAt(addresses, identity(A, { 0: DENY, [NET]: ALLOW })), 1);
-  assert.ok(kernel.maps.ident_cfg.get(A)!.gen > before.gen);
+  assert.ok(new IdentityWords(kernel.maps).get(A)!.gen > before.gen);
   applier.sweep();
   assert.is(countStale(kernel), 0);
 });
 
+test('of two identities with one number one is enforced, the other is refused until it is gone', () => {
+  const other = workloadIdentity(A & 0xffff, 2);
+  apply(identity(A, { 0: DENY, [B]: ALLOW }));
+  const before = dumpPolicy(kernel);
+  assert.match(String(thrown(() => apply(identity(other, { 0: ALLOW })))), /same number in two clusters/);
+  assert.is(dumpPolicy(kernel), before);
+  assert.is(allows(other, B, 80), true, 'not enforced: the word of the other is not read for it');
+  assert.is(allows(A, workloadIdentity(999), 80), false);
+  applier.apply({
+    changed: new Map<number, CompiledIdentity | undefined>([
+      [A, undefined],
+      [other, identity(other, { 0: DENY })],
+    ]),
+    addresses: [],
+  });
+  assert.is(allows(other, B, 80), false);
+  assert.is(allows(A, workloadIdentity(999), 80), true);
+  assert.equal([...restart().enforced], [other]);
+});
+
 test('a restart removes what a killed agent had filled and not flipped', () => {
   apply(identity(A, { 0: DENY, [B]: ALLOW }));
-  const { slot } = kernel.maps.ident_cfg.get(A)!;
+  const { slot } = new IdentityWords(kernel.maps).get(A)!;
   const pad = new Uint8Array(3);
   const key = { local: A, remote: 0, direction: 1, slot: 1 - slot, pad: 0 };
   kernel.maps.policy_l3.set(key, { table: 77, lengths: 0, rule: 1, verdict: 1, pad });
@@ -177,7 +199,8 @@ test('addresses change together with the policy of every identity, and the longe
     { prefix: '2001:db8::/33', identity: NET },
   ]);
   assert.is.not(kernel.maps.config.get(0)!.ip_slot, before);
-  for (const id of [A, B]) assert.is(kernel.maps.ident_cfg.get(id)!.ip_slot, kernel.maps.config.get(0)!.ip_slot);
+  for (const id of [A, B])
+    assert.is(new IdentityWords(kernel.maps).get(id)!.ip_slot, kernel.maps.config.get(0)!.ip_slot);
   assert.is(allows(A, '192.0.2.1', 80), false);
   assert.is(allows(A, '192.0.2.2', 80), true);
   assert.is(allows(A, '2001:db8:7fff::1', 80), true);
@@ -194,7 +217,7 @@ test('an agent killed between two flips of addresses leaves no identity without 
   const slot = kernel.maps.config.get(0)!.ip_slot;
   applyAt(next);
   // as if killed after A's flip: B and the config still have the old slot, whose entries are there
-  kernel.maps.ident_cfg.set(B, { ...kernel.maps.ident_cfg.get(B)!, ip_slot: slot });
+  new IdentityWords(kernel.maps).set(B, { ...new IdentityWords(kernel.maps).get(B)!, ip_slot: slot });
   kernel.maps.config.set(0, { ...kernel.maps.config.get(0)!, ip_slot: slot });
   assert.is(dumpAddresses(kernel.maps, slot).length, 1);
   for (const wanted of [old, next]) {
@@ -205,7 +228,7 @@ test('an agent killed between two flips of addresses leaves no identity without 
     applier.sweep();
     for (const id of [A, B]) {
       assert.is(allows(id, '192.0.2.1', 80), true, `${id} after`);
-      assert.is(kernel.maps.ident_cfg.get(id)!.ip_slot, kernel.maps.config.get(0)!.ip_slot);
+      assert.is(new IdentityWords(kernel.maps).get(id)!.ip_slot, kernel.maps.config.get(0)!.ip_slot);
     }
     assert.is(dumpAddresses(kernel.maps, kernel.maps.config.get(0)!.ip_slot).length, wanted.length);
     assert.is(countStale(kernel), 0);
@@ -215,12 +238,12 @@ test('an agent killed between two flips of addresses leaves no identity without 
 test('a generation is never given out twice, also when its identity is gone and the agent was restarted', () => {
   apply(identity(A, { 0: DENY }));
   for (let i = 0; i < 5; i++) apply(identity(B, { 0: i % 2 === 0 ? DENY : ALLOW }));
-  const { gen } = kernel.maps.ident_cfg.get(B)!;
+  const { gen } = new IdentityWords(kernel.maps).get(B)!;
   applier.apply({ changed: new Map([[B, undefined]]), addresses: [] });
   applier = restart();
   assert.equal([...applier.enforced], [A]);
   apply(identity(B, { 0: DENY }));
-  assert.ok(kernel.maps.ident_cfg.get(B)!.gen > gen);
+  assert.ok(new IdentityWords(kernel.maps).get(B)!.gen > gen);
 });
 
 test('rule numbers depend on names only, and two runs agree', () => {

@@ -1,8 +1,9 @@
 /** What the kernel's policy maps mean, without the numbers that may differ: slots, generations, leftovers. */
+import { IdentityWords } from '../../src/datapath/identity-words.ts';
 import type { Kernel } from '../../src/datapath/kernel.ts';
 
 export function dumpPolicy({ maps }: Kernel): string {
-  const configs = new Map([...maps.ident_cfg.entries()]);
+  const configs = new Map([...new IdentityWords(maps).entries()]);
   const identities = [...configs].filter(([id]) => id !== 0).map(([id, { flags }]) => `identity ${id} ${flags}`);
   const peers = [...maps.policy_l3.entries()]
     .filter(([key]) => configs.get(key.local)?.slot === key.slot)
@@ -11,8 +12,7 @@ export function dumpPolicy({ maps }: Kernel): string {
         `l3 ${key.local} ${key.direction} ${key.remote} ${table} ${lengths} ${rule} ${verdict}`,
     );
   const ports = [...maps.policy_l4.entries()].map(
-    ([key, { rule, verdict }]) =>
-      `l4 ${key.table} ${key.length} ${key.protocol} ${key.port} ${rule} ${verdict}`,
+    ([key, { rule, verdict }]) => `l4 ${key.table} ${key.length} ${key.protocol} ${key.port} ${rule} ${verdict}`,
   );
   return [...identities, ...peers, ...ports, ...dumpAddresses(maps, maps.config.get(0)!.ip_slot)].sort().join('\n');
 }
@@ -28,7 +28,7 @@ export function dumpAddresses(maps: Kernel['maps'], slot: number): string[] {
 
 /** Entries that no identity reads. */
 export function countStale({ maps }: Kernel): number {
-  const configs = new Map([...maps.ident_cfg.entries()]);
+  const configs = new Map([...new IdentityWords(maps).entries()]);
   const ipSlots = new Set([maps.config.get(0)!.ip_slot, ...[...configs.values()].map((cfg) => cfg.ip_slot)]);
   const tables = new Set<number>();
   let stale = 0;

@@ -9,6 +9,7 @@ import type { Denial } from '../../src/core/denial.ts';
 import { type IdentityId, isOutside } from '../../src/core/identity.ts';
 import { type Connection, type SideVerdict, verdict } from '../../src/core/verdict.ts';
 import type { World } from '../../src/core/world.ts';
+import { IdentityWords } from '../../src/datapath/identity-words.ts';
 import type { Kernel } from '../../src/datapath/kernel.ts';
 import { PolicyApplier } from '../../src/datapath/policy-applier.ts';
 import { probeVerdict } from '../../src/datapath/probe.ts';
@@ -120,8 +121,9 @@ test('after any worlds, the maps hold what a kernel that knew only the last one 
     fc.property(fc.array(world, { minLength: 2, maxLength: 4 }), (worlds) => {
       for (const step of worlds) walker.apply(step);
       walker.sweep();
-      const { policy_l3, policy_l4, ident_cfg, ip_host, ip_cidr } = fresh.kernel.maps;
-      for (const map of [policy_l3, policy_l4, ident_cfg, ip_host, ip_cidr]) map.clear();
+      const { policy_l3, policy_l4, ip_host, ip_cidr } = fresh.kernel.maps;
+      for (const map of [policy_l3, policy_l4, ip_host, ip_cidr]) map.clear();
+      new IdentityWords(fresh.kernel.maps).clear();
       new Engine(fresh.kernel).apply(worlds.at(-1)!);
       assert.is(dumpPolicy(walking.kernel), dumpPolicy(fresh.kernel));
       assert.is(countStale(walking.kernel), 0);
