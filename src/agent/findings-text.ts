@@ -218,7 +218,9 @@ function withoutGuard(host: string, why: string): Finding {
     processes: [],
     what: `frames of packet sockets are not judged: ${why}`,
     means: 'a workload that holds CAP_NET_RAW can send by AF_PACKET whatever policy says; it is only logged',
-    fix: { text: 'take CAP_NET_RAW from the workloads of this host, or run a kernel >= 6.6' },
+    fix: {
+      text: 'take CAP_NET_RAW from the workloads of this host, or run a kernel >= 6.6; an older one needs sch_ingress, cls_bpf and at each interface a clsact qdisc or none',
+    },
   };
 }
 

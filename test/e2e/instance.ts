@@ -17,6 +17,7 @@ import {
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { releasePacketGuards } from '../../src/agent/packet-guard.ts';
 import { findCgroupMount } from '../../src/agent/preflight.ts';
 import { detachKernel } from '../../src/datapath/kernel.ts';
 import { freePort, until } from './wait.ts';
@@ -193,6 +194,7 @@ export async function startInstance({
         server.kill();
         await over;
       }
+      releasePacketGuards(pinDir);
       detachKernel(pinDir);
       await removeCgroup(cgroupDir);
       rmSync(folder, { recursive: true, force: true });
