@@ -14,7 +14,7 @@ export class IdentityWords {
   readonly #wholes: BigUint64Array;
   readonly #view: DataView;
 
-  constructor(maps: DatapathMaps) {
+  constructor(maps: Pick<DatapathMaps, 'ident_cfg'>) {
     this.places = maps.ident_cfg.maxEntries;
     const memory = maps.ident_cfg.mmap();
     this.#halves = new Uint32Array(memory);

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfMap, features, interfaceIndex } from 'libbpf-ts';
 import { guardByClsact, unguardByClsact } from './clsact-guard.ts';
+import { IdentityWords } from './identity-words.ts';
 import type { Kernel } from './kernel.ts';
 import { mapCodecs } from './maps.ts';
 
@@ -56,7 +57,7 @@ export function openGuards(pinDir: string): void {
   if (!existsSync(pin)) return;
   try {
     const map = BpfMap.openPinned(pin, mapCodecs.ident_cfg);
-    map.clear();
+    new IdentityWords({ ident_cfg: map }).clear();
     map.close();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // the map of another version

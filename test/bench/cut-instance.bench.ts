@@ -72,7 +72,7 @@ async function firstCut(hold: string): Promise<Cut> {
     const { body } = await postern.api('GET', '/v1/workloads/shop/server');
     const words = BpfMap.openPinned(join(postern.pinDir, 'maps/ident_cfg'), mapCodecs.ident_cfg);
     const counters = BpfMap.openPinned(join(postern.pinDir, 'maps/counters'), mapCodecs.counters);
-    const generation = (): number => words.get(body.status.identity)?.gen ?? 0;
+    const generation = (): number => words.get(body.status.identity & 0xffff)?.cfg.gen ?? 0;
     const counted = (which: number): number => (counters.getPerCpu(which) ?? []).reduce((sum, n) => sum + n, 0);
     const { COUNT_REVOKED, COUNT_EVENT_LOST } = Counter;
     const before = { generation: generation(), lost: counted(COUNT_EVENT_LOST) };
