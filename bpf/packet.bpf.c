@@ -16,31 +16,11 @@
 /* Of an egress hook: to a datagram's sender it was sent. A SYN must not be dropped so: TCP would try it for ever. */
 #define DROP_SILENTLY 2
 
-/*
- * sock_create_kern() made it: no process can hold it. Only that leaves its namespace without a reference, whatever became of
- * the socket since. For the verifier this is no `struct sock`, hence the copy of its first bytes.
- */
-static __always_inline bool made_by_kernel(struct bpf_sock *sk)
-{
-	const struct sock_common *skc = NULL;
-	__u32 at = __CORE_RELO(skc, skc_net_refcnt, BYTE_OFFSET);
-	__u8 head[48];
-	__u64 bits;
-
-	if (at > sizeof(head) - sizeof(bits) || bpf_probe_read_kernel(head, sizeof(head), sk))
-		return false;
-	__builtin_memcpy(&bits, head + at, sizeof(bits));
-	return !(bits << __CORE_RELO(skc, skc_net_refcnt, LSHIFT_U64) >> __CORE_RELO(skc, skc_net_refcnt, RSHIFT_U64));
-}
-
 static __always_inline __u32 sk_identity(struct bpf_sock *sk, const struct connection *c)
 {
 	if (c)
 		return c->local_id;
 	count(COUNT_NO_STORAGE);
-	/* what a namespace says by itself: its socket is of the cgroup of who made the namespace */
-	if (sk->type == SOCK_RAW && is_icmp(sk->protocol) && made_by_kernel(sk))
-		return 0;
 	return cgroup_identity(bpf_sk_cgroup_id(sk));
 }
 
@@ -375,6 +355,30 @@ int on_ingress(struct __sk_buff *skb)
 	return datagram(skb, sk, info, id, cfg, true);
 }
 
+/*
+ * A raw ICMP socket that sock_create_kern() made: what a network namespace says by itself. It is of the cgroup of who made
+ * the namespace, and no process can hold it. Only such a socket holds no reference to its namespace, whatever became of it
+ * since. For the verifier it is no `struct sock`, hence the copy of its first bytes.
+ */
+__noinline int is_namespace_speaking(struct __sk_buff *skb)
+{
+	const struct sock_common *skc = NULL;
+	__u32 at = __CORE_RELO(skc, skc_net_refcnt, BYTE_OFFSET);
+	struct bpf_sock *sk = skb->sk;
+	__u8 head[48];
+	__u64 bits;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->type != SOCK_RAW || !is_icmp(sk->protocol))
+		return 0;
+	if (at > sizeof(head) - sizeof(bits) || bpf_probe_read_kernel(head, sizeof(head), sk))
+		return 0;
+	__builtin_memcpy(&bits, head + at, sizeof(bits));
+	return !(bits << __CORE_RELO(skc, skc_net_refcnt, LSHIFT_U64) >> __CORE_RELO(skc, skc_net_refcnt, RSHIFT_U64));
+}
+
 SEC("cgroup_skb/egress")
 int on_egress(struct __sk_buff *skb)
 {
@@ -425,6 +429,8 @@ int on_egress(struct __sk_buff *skb)
 	if (c && (c->flags & (SK_FAILSAFE | SK_LOST)))
 		return (c->flags & SK_FAILSAFE) != 0;
 	id = sk_identity(sk, c);
+	if (!c && id && is_namespace_speaking(skb))
+		id = 0;
 	cfg = ident_cfg_read(id);
 	if (!c && !id) { /* a socket of the kernel itself */
 		if (is_icmp(sk->protocol)) {

@@ -110,6 +110,13 @@ int main(int argc, char **argv)
 		say(mode, setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, family == AF_INET ? 19 : 75, &(int){1}, 4));
 		say("bind", bind(fd, (void *)&from, n));
 		say("sendto", sendto(fd, tag, length, 0, (void *)&d, nd));
+	} else if (!strcmp(mode, "dhcp")) { /* from the port of its clients */
+		struct sockaddr_storage from;
+		socklen_t n = address(family == AF_INET ? "0.0.0.0" : "::", family == AF_INET ? 68 : 546, &from);
+
+		fd = socket(family, SOCK_DGRAM, 0);
+		say("bind", bind(fd, (void *)&from, n));
+		say(mode, sendto(fd, tag, length, 0, (void *)&d, nd));
 	} else if (!strcmp(mode, "sctp") || !strcmp(mode, "sctp-packet")) {
 		fd = wait_with(socket(family, !strcmp(mode, "sctp") ? SOCK_STREAM : SOCK_SEQPACKET, 132));
 		say(mode, tcp_connect(fd, &d, nd));
