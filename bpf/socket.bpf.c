@@ -262,7 +262,9 @@ static __always_inline struct judged judge_send(const struct connection *c, stru
 	if (!in.allow)
 		return in;
 	if (!j.rule && !in.audit) /* what ingress only audits is reported where it arrives */
-		return (struct judged){.rule = in.rule, .gen = in.gen, .allow = 1, .direction = DIR_EGRESS};
+		return (struct judged){.rule = in.rule, .gen = in.gen ?: j.gen, .allow = 1, .direction = DIR_EGRESS};
+	if (!j.gen) /* no generation says that neither of the two is enforced */
+		j.gen = in.gen;
 	return j;
 }
 

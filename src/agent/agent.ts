@@ -38,6 +38,7 @@ import { ProcessTable } from './process-table.ts';
 import { RecentCounts } from './recent-counts.ts';
 import { Reporter } from './reporter.ts';
 import { ReservedPorts } from './reserved-ports.ts';
+import { deciders } from './revision-log.ts';
 import { runCgroups } from './run-cgroup.ts';
 import { ServerClient } from './server-client.ts';
 import { watchServer } from './server-watch.ts';
@@ -194,8 +195,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     process: (pid) => processes.get(pid),
     derived: (pid) => derived.labels.of({ ...processes.get(pid), cgroup: processes.cgroupOf(pid) }),
     rules: (rule) => enforcement.rules.names(rule),
-    revision: ({ gen, source_id, destination_id }, atUs) =>
-      enforcement.revisions.of(gen, [source_id, destination_id], atUs),
+    revision: (event, atUs) => enforcement.revisions.of(event.gen, deciders(event), atUs),
     wasPending: (pid, wallUs) => late.wasPending(pid, wallUs),
     wallUs: createBootClock(),
   };

@@ -15,7 +15,10 @@ export interface FlowNames {
   /** What decided, most telling first. */
   rules(rule: number): readonly string[];
   /** Revision of which the event's verdict is. */
-  revision(event: Pick<FlowEvent, 'gen' | 'source_id' | 'destination_id'>, wallUs: number): number | undefined;
+  revision(
+    event: Pick<FlowEvent, 'gen' | 'direction' | 'source_id' | 'destination_id'>,
+    wallUs: number,
+  ): number | undefined;
   /** Whether it was not decided yet at that time (µs since 1970) who this process is. */
   wasPending(pid: number, wallUs: number): boolean;
   /** Microseconds since 1970 of a CLOCK_BOOTTIME stamp. */

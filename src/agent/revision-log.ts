@@ -1,3 +1,7 @@
+import { isSubject } from '../core/identity.ts';
+
+const DIR_INGRESS = 1;
+
 /**
  * Which revision a verdict is of. The kernel stamps an event with the generation of the identity that decided; a generation
  * stays while revisions pass that do not touch its identity, and then says the same as each of them. A verdict is of the
@@ -27,8 +31,18 @@ const REVISIONS = 1000;
 /** Generations that are over and remembered: events of a moment ago may still come. */
 const OVER = 4096;
 
+/** From a judgement to the stamp of its event, on a busy machine. */
+const STAMP_US = 20_000;
+
 /** Times in which an identity was not enforced that are remembered of it. */
 const OPEN = 4;
+
+/** What comes in is judged by who receives it; what goes out by who sends it, and by who receives it if that is on this host. */
+export function deciders(event: { readonly direction: number; source_id: number; destination_id: number }): number[] {
+  const { direction, source_id: source, destination_id: destination } = event;
+  if (direction === DIR_INGRESS) return [destination];
+  return isSubject(destination) ? [source, destination] : [source];
+}
 
 export class RevisionLog {
   /** Ascending; `upTo` is the highest generation when it was whole. */
@@ -52,7 +66,7 @@ export class RevisionLog {
     if (this.#periods.size > this.#current.size + 2 * OVER) this.#forget();
   }
 
-  /** @param ends identities of the event's two ends; the answer is undefined before the first revision */
+  /** @param ends who may have decided, see deciders(); the answer is undefined before the first revision */
   of(generation: number, ends: readonly number[], atUs: number): number | undefined {
     if (generation === 0) return this.#newest(this.#openPeriod(ends, atUs), atUs);
     const period = this.#periods.get(generation);
@@ -81,13 +95,11 @@ export class RevisionLog {
     this.#open.set(identity, [...(this.#open.get(identity) ?? []), { from: revision, fromUs }].slice(-OPEN));
   }
 
-  /** Who decided was not enforced: of the two, those that were not then. */
+  /** Nobody who decided was enforced: the time in which that held, of those that were so at the stamp or a moment before. */
   #openPeriod(ends: readonly number[], atUs: number): Period {
-    const periods = ends.flatMap((end) => this.#open.get(end)?.findLast(({ fromUs }) => fromUs <= atUs) ?? []);
-    const then = periods.filter(({ untilUs }) => untilUs === undefined || untilUs >= atUs);
-    // An end that never was enforced is open for ever; else the one that was open last, a moment ago.
-    const [last] = periods.length < ends.length ? [] : periods.toSorted((a, b) => b.untilUs! - a.untilUs!);
-    const meant = then.length > 0 ? then : last === undefined ? [] : [last];
+    const meant = ends
+      .flatMap((end) => this.#open.get(end)?.findLast(({ fromUs }) => fromUs <= atUs) ?? [])
+      .filter(({ untilUs }) => untilUs === undefined || untilUs >= atUs - STAMP_US);
     return {
       from: Math.max(0, ...meant.map(({ from }) => from)),
       until: Math.min(...meant.map(({ until = Number.POSITIVE_INFINITY }) => until)),

@@ -92,21 +92,24 @@ export function checkRecording(recording: Recording): Findings {
   for (const flow of flows) {
     if (!CHECKED.has(flow.event)) continue;
     const at = timeUs(flow);
-    const attempt = (byKey.get(keyOfFlow(flow)) ?? lateOf(flow)).find(
+    // Two, when a port is used again while the end of the connection before may still be told.
+    const mine = (byKey.get(keyOfFlow(flow)) ?? lateOf(flow)).filter(
       ({ beginUs, endUs }) => beginUs - TOLERANCE_US <= at && at <= endUs + TOLERANCE_US + SETTLE_US,
     );
-    if (attempt === undefined) {
+    if (mine.length === 0) {
       wrong.push(`no attempt explains ${flowText(flow)}`);
       continue;
     }
-    flowsOf.set(attempt, [...(flowsOf.get(attempt) ?? []), flow]);
     count(seen.flows, `${flow.event} ${flow.direction} ${flow.verdict}`);
-    // A denial is stamped as it is judged; what was admitted may be told later.
-    const possible = between(flow.event === 'deny' ? at : attempt.beginUs, at);
-    if (differ(possible, (era) => JSON.stringify(ask(era, attempt)))) contested++;
-    const why = contradiction(flow, possible, (era) => ask(era, attempt));
-    if (why !== undefined)
-      wrong.push(`${flowText(flow)}: ${why} (possible: ${possible.map(({ revision }) => revision)})`);
+    const reasons = mine.map((attempt) => {
+      flowsOf.set(attempt, [...(flowsOf.get(attempt) ?? []), flow]);
+      // A denial is stamped as it is judged; what was admitted may be told later.
+      const possible = between(flow.event === 'deny' ? at : attempt.beginUs, at);
+      if (differ(possible, (era) => JSON.stringify(ask(era, attempt)))) contested++;
+      const why = contradiction(flow, possible, (era) => ask(era, attempt));
+      return why && `${flowText(flow)}: ${why} (possible: ${possible.map(({ revision }) => revision)})`;
+    });
+    if (!reasons.includes(undefined)) wrong.push(reasons.at(-1)!);
   }
   for (const attempt of attempts) {
     count(seen.attempts, `${attempt.protocol} ${attempt.result}`);
