@@ -10,6 +10,7 @@ import type { Metrics } from './metrics.ts';
 import type { Env, Operation, Request } from './operation.ts';
 import { ProblemError } from './problem-error.ts';
 import { checkQuery } from './query.ts';
+import { EXAMPLE_ORIGIN, wayHere } from './way-here.ts';
 
 export interface AppOptions {
   readonly operations: readonly Operation[];
@@ -39,9 +40,9 @@ export function createApp({ operations, access, metrics, log }: AppOptions): Hon
   app.notFound((c) => {
     // Also a wrong path tells nothing to those who may not be here.
     checkAccess(c.env.incoming, 'read', access);
-    return toResponse(c, wrongPath(c, operations));
+    return toResponse(c, wrongPath(c, operations), access.socketPath);
   });
-  app.onError((error, c) => toResponse(c, asProblem(error, c, log)));
+  app.onError((error, c) => toResponse(c, asProblem(error, c, log), access.socketPath));
   return app;
 }
 
@@ -57,7 +58,7 @@ function asProblem(error: unknown, c: Request, log: Log): ProblemError {
   return new ProblemError('internal', `The server failed; its log names request ${c.get('requestId')}`);
 }
 
-function toResponse(c: Request, { code, message, details }: ProblemError): Response {
+function toResponse(c: Request, { code, message, details }: ProblemError, socketPath: string): Response {
   const [status, title] = PROBLEMS[code];
   const problem: Problem = {
     type: `/docs#problem-${code}`,
@@ -67,7 +68,9 @@ function toResponse(c: Request, { code, message, details }: ProblemError): Respo
     detail: message,
     requestId: c.get('requestId'),
     ...(details.errors !== undefined && { errors: details.errors.map((error) => ({ ...error })) as Problem['errors'] }),
-    ...(details.hint !== undefined && { hint: details.hint }),
+    ...(details.hint !== undefined && {
+      hint: details.hint.replace(EXAMPLE_ORIGIN, () => wayHere(c.env.incoming, socketPath)),
+    }),
   };
   return new Response(`${JSON.stringify(problem)}\n`, {
     status,
@@ -87,7 +90,7 @@ function wrongPath(c: Request, operations: readonly Operation[]): ProblemError {
     });
   }
   const near = nearest(path, [...new Set(operations.map((operation) => fill(operation.path, path)))]) ?? '/docs';
-  return new ProblemError('no-such-path', `There is no ${path}`, { hint: `curl http://127.0.0.1:7460${near}` });
+  return new ProblemError('no-such-path', `There is no ${path}`, { hint: `curl ${EXAMPLE_ORIGIN}${near}` });
 }
 
 /** A pattern with the names that `path` has in its places. */

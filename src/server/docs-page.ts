@@ -4,7 +4,8 @@ import { PROBLEMS } from '../api/problem.ts';
 import type { Operation } from './operation.ts';
 import { templateOf } from './path-template.ts';
 
-export function toDocsPage(operations: readonly Operation[], version: string): string {
+/** `origin`: where the reader has it from. */
+export function toDocsPage(operations: readonly Operation[], version: string, origin: string): string {
   const tags = [...new Set(operations.map(({ tag }) => tag))];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -13,7 +14,7 @@ export function toDocsPage(operations: readonly Operation[], version: string): s
 <main><h1>Postern REST API <small>${escapeHtml(version)}</small></h1>
 <p>JSON in, JSON out; YAML in wherever a document is taken, YAML out with <code>Accept: application/yaml</code>.
 Reads are open to every local user; writes are taken from root and from the server’s own user.
-The same as data: <a href="/openapi.json">/openapi.json</a>. In the examples <code>P=http://127.0.0.1:7460</code>.</p>
+The same as data: <a href="/openapi.json">/openapi.json</a>. In the examples <code>P=${escapeHtml(origin)}</code>.</p>
 ${tags
   .map((tag) =>
     section(

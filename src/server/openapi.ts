@@ -102,7 +102,10 @@ function schemaOf(schema: Schema): object {
       typeMode: 'input',
       overrideSchema: ({ valibotSchema }) => (valibotSchema.type === 'lazy' ? matchSchema() : undefined),
     });
-    result = rest;
+    // A list that may be absent reads as [], which is no answer that its own schema takes (at least one).
+    result = JSON.parse(JSON.stringify(rest), (key, value) =>
+      key === 'default' && Array.isArray(value) && value.length === 0 ? undefined : value,
+    ) as object;
     known.set(schema, result);
   }
   return result;

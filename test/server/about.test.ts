@@ -49,6 +49,21 @@ test('OpenAPI 3.1 describes every path, with schemas', async () => {
   assert.is(new Set(ids).size, ids.length, 'operation ids differ');
 });
 
+test('no default in OpenAPI is one that its schema refuses', async () => {
+  const { text } = await call(server, 'GET', '/openapi.json');
+  assert.not.match(text, /"default":\[\]/);
+});
+
+test('a hint and the page name the way by which one came', async () => {
+  const socket = await call(server, 'GET', '/v1/workloads/no/one');
+  assert.is(socket.body.hint, `curl --unix-socket ${server.socketPath} http://localhost/v1/workloads`);
+  for (const path of ['/v1/workloads/no/one', '/v1/workload']) {
+    const { hint } = await (await fetch(`${server.url}${path}`)).json();
+    assert.is(hint, `curl ${server.url}/v1/workloads`);
+  }
+  assert.match(await (await fetch(`${server.url}/docs`)).text(), new RegExp(`P=${server.url}<`));
+});
+
 test('the page needs nothing from elsewhere and shows every path', async () => {
   const { headers, text } = await call(server, 'GET', '/docs');
   assert.match(String(headers['content-type']), /^text\/html/);

@@ -1,5 +1,6 @@
 /** `/openapi.json` and `/docs`: the API about itself. Loaded when first asked for: few servers ever are. */
 import type { Operation } from '../operation.ts';
+import { EXAMPLE_ORIGIN, wayHere } from '../way-here.ts';
 
 const tag = 'About';
 
@@ -26,9 +27,11 @@ export function docsOperations(operations: readonly Operation[], version: string
       summary: 'This API as a page',
       access: 'read',
       answers: { 200: { description: 'HTML', type: 'text/html' } },
-      async run() {
+      async run(c) {
         const { toDocsPage } = await import('../docs-page.ts');
-        return new Response(toDocsPage(all, version), {
+        const { incoming } = c.env;
+        const origin = incoming.socket.remoteAddress === undefined ? EXAMPLE_ORIGIN : wayHere(incoming, '');
+        return new Response(toDocsPage(all, version, origin), {
           headers: {
             'content-type': 'text/html; charset=utf-8',
             'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
