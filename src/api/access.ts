@@ -47,7 +47,13 @@ export const AccessQuestion = object(
   {
     from: Peer,
     to: Peer,
-    port: v.optional(v.pipe(v.number(), v.integer('must be an integer'), v.minValue(0), v.maxValue(65535))),
+    /** A number, or the name that the destination's registration gives to one. */
+    port: v.optional(
+      v.union(
+        [v.pipe(v.number(), v.integer('must be an integer'), v.minValue(0), v.maxValue(65535)), v.string()],
+        'must be a number, 0 to 65535, or the name of a port',
+      ),
+    ),
     protocol: v.optional(
       v.pipe(
         v.string(),

@@ -10,6 +10,8 @@ type Schema = v.BaseSchema<unknown, unknown, v.BaseIssue<unknown>>;
 
 /** `prefix` is the JSON pointer of `value` inside the document that the user sent. */
 export function check<S extends Schema>(schema: S, value: unknown, prefix = ''): Result<v.InferOutput<S>> {
+  if (schema.type === 'strict_object' && Array.isArray(value))
+    return { ok: false, status: 400, errors: [{ path: prefix, message: 'must be an object, is an array' }] };
   const result = v.safeParse(schema, value);
   if (result.success) return { ok: true, value: result.output };
   const errors = result.issues.map((issue) => toFieldError(issue, prefix));
@@ -74,7 +76,19 @@ function toFieldError(issue: v.BaseIssue<unknown>, prefix: string): FieldError {
   };
 }
 
+/** valibot's own words for what a pipe asks, in ours. */
+const ASKED: Readonly<Record<string, (requirement: unknown) => string>> = {
+  max_value: (most) => `must be at most ${most}`,
+  min_value: (least) => `must be at least ${least}`,
+  integer: () => 'must be a whole number',
+  max_length: (most) => `must not be longer than ${most}`,
+  min_length: (least) => `must not be shorter than ${least}`,
+  non_empty: () => 'must not be empty',
+};
+
 function plainMessage(issue: v.BaseIssue<unknown>): string {
+  const asked = issue.kind === 'validation' && /^Invalid \w+: /.test(issue.message) ? ASKED[issue.type] : undefined;
+  if (asked !== undefined) return asked(issue.requirement);
   if (issue.kind !== 'schema' || !issue.message.startsWith('Invalid type')) return issue.message;
   if (issue.received === 'undefined') return 'is required';
   return `must be ${issue.expected ?? 'something else'}, is ${typeName(issue.input)}`;

@@ -15,6 +15,7 @@ import {
 } from 'yaml';
 import type { FieldError, Result } from '../core/problem.ts';
 import { pointer } from './check.ts';
+import { jsonErrorOffset } from './json-error.ts';
 import { findDuplicateKey, offsetOf, positionOf } from './json-scan.ts';
 
 export type Format = 'json' | 'yaml';
@@ -54,7 +55,7 @@ function parseJson(text: string): Result<ParsedDocument[]> {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return syntax(error instanceof Error ? error.message : String(error), jsonErrorPosition(text, error));
+    return syntax(plainJsonError(error), positionOf(text, jsonErrorOffset(text)));
   }
   const locate = (path: string) => positionOf(text, offsetOf(text, path));
   const wrong = checkValue(value);
@@ -71,10 +72,12 @@ function parseJson(text: string): Result<ParsedDocument[]> {
   return { ok: true, value: [{ value, text, format: 'json', locate }] };
 }
 
-/** V8 says "… at position 17 (line 2 column 3)", or nothing when the text just ends. */
-function jsonErrorPosition(text: string, error: unknown) {
-  const position = /at position (\d+)/.exec(String(error));
-  return positionOf(text, position === null ? text.length : Number(position[1]));
+/** Without the place as V8 counts it: ours stands beside it. */
+function plainJsonError(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text
+    .replace(/ at position \d+( \(line \d+ column \d+\))?$/, '')
+    .replace(/, (\.\.\.)?".*"(\.\.\.)? is not valid JSON$/s, '');
 }
 
 function parseYaml(text: string): Result<ParsedDocument[]> {

@@ -1,6 +1,7 @@
 /** Postern's own words in a policy document: annotations under `postern.dev/`. All others are somebody else's. */
 import { DENIALS, type Denial } from './denial.ts';
-import { type Report, refuse, refuseUnsupported } from './policy-fields.ts';
+import { nearest } from './nearest.ts';
+import { add, NOT_SUPPORTED, type Report, refuse } from './policy-fields.ts';
 
 export const MODE_ANNOTATION = 'postern.dev/mode';
 export const DENY_ANNOTATION = 'postern.dev/deny';
@@ -32,23 +33,33 @@ export function annotationsOf(document: Readonly<Record<string, unknown>>): Poli
 }
 
 const MODES = ['enforce', 'audit'];
+const OURS = [MODE_ANNOTATION, DENY_ANNOTATION, OWNER_ANNOTATION, EXPIRES_ANNOTATION];
 
 /** @param path of the annotation */
 export function checkAnnotation(report: Report, path: string, key: string, text: unknown): void {
-  if (!key.startsWith('postern.dev/')) return;
+  if (!key.startsWith('postern.dev/') || typeof text !== 'string') return;
   if (key === MODE_ANNOTATION) {
-    if (!MODES.includes(text as string))
-      refuse(report, path, `unknown mode in annotation ${MODE_ANNOTATION}`, text, MODES);
+    if (!MODES.includes(text)) refuse(report, path, `unknown mode in annotation ${MODE_ANNOTATION}`, text, MODES);
   } else if (key === DENY_ANNOTATION) {
     if (!(DENIALS as readonly unknown[]).includes(text))
       refuse(report, path, `unknown word in annotation ${DENY_ANNOTATION}`, text, [...DENIALS]);
   } else if (key === OWNER_ANNOTATION) {
-    if (typeof text !== 'string' || text.trim() === '' || text.length > 256)
+    if (text.trim() === '' || text.length > 256)
       refuse(report, path, 'must be a name or an address, at most 256 characters', text);
   } else if (key === EXPIRES_ANNOTATION) {
-    if (typeof text !== 'string' || !TIME.test(text) || Number.isNaN(Date.parse(text)))
+    if (!TIME.test(text) || Number.isNaN(Date.parse(text)))
       refuse(report, path, 'must be a time, such as "2026-12-31T18:00:00Z"', text);
-  } else refuseUnsupported(report, path, `annotation ${key}`, text);
+  } else {
+    const near = nearest(key, OURS);
+    const meant = near === undefined ? '' : `; did you mean ${near}?`;
+    add(report, {
+      path,
+      message: `annotation ${key} is not supported yet${meant}`,
+      code: NOT_SUPPORTED,
+      value: text,
+      allowed: OURS,
+    });
+  }
 }
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;

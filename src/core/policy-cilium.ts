@@ -136,7 +136,18 @@ function parseSpec(
       }),
     );
   });
-  if (SECTIONS.every((section) => !Array.isArray(fields[section]) || fields[section].length === 0)) {
+  const isSaidElsewhere = report.errors.some(({ path: at, message }) => {
+    const [name, ...more] = at.startsWith(`${path}/`) ? at.slice(path.length + 1).split('/') : [];
+    return (
+      more.length === 0 &&
+      name !== undefined &&
+      (message.startsWith('unknown field') || (SECTIONS as readonly string[]).includes(name))
+    );
+  });
+  if (
+    !isSaidElsewhere &&
+    SECTIONS.every((section) => !Array.isArray(fields[section]) || fields[section].length === 0)
+  ) {
     refuse(
       report,
       path,

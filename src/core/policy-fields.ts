@@ -36,9 +36,14 @@ export function newReport(features: ReadonlySet<Feature>): Report {
   return { errors: [], warnings: [], features };
 }
 
+/** What is missing where a feature is not there. */
+const WANTING: Partial<Record<Feature, string>> = {
+  nodes: 'not supported yet: other hosts have no identity of their own',
+};
+
 /** Refuses `name` where the reader may not use the feature. */
 export function need(report: Report, feature: Feature, path: string, name: string): void {
-  if (!report.features.has(feature)) refuseUnsupported(report, path, name);
+  if (!report.features.has(feature)) refuseUnsupported(report, path, name, undefined, WANTING[feature]);
 }
 
 export function toResult<T>(report: Report, value: T | undefined): Result<T> {

@@ -105,6 +105,8 @@ function parsePort(
   protocols: readonly ProtocolNumber[] | undefined,
   reading: 'cilium' | 'kubernetes',
 ): PortSet | undefined {
+  if (endPort !== undefined && typeof endPort !== 'number')
+    return refuse(report, at(path, 'endPort'), `must be a number, 0 to 65535, not ${typeName(endPort)}`, endPort);
   const end = endPort === undefined || endPort === 0 ? undefined : readPortNumber(report, at(path, 'endPort'), endPort);
   const useless = (message: string): 'refused' | 'ignored' => {
     if (reading === 'kubernetes') refuse(report, at(path, 'endPort'), message, endPort);

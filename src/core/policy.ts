@@ -23,6 +23,9 @@ export const POLICY_TYPES = [
   { apiVersion: 'cilium.io/v2', kind: 'CiliumCIDRGroup' },
 ] as const;
 
+/** Where Cilium still serves an older version that says the same. */
+export const OLDER_VERSIONS: Readonly<Record<string, string>> = { CiliumCIDRGroup: 'cilium.io/v2alpha1' };
+
 /** All that the oracle and the compiler understand. */
 export const UNDERSTOOD: ReadonlySet<Feature> = new Set(FEATURES);
 
@@ -44,7 +47,7 @@ export function parsePolicy(document: unknown, features: ReadonlySet<Feature> = 
     refuse(report, '/kind', 'kind must be a policy', object.kind, allowed);
     return toResult<Policy>(report, undefined);
   }
-  if (object.apiVersion !== type.apiVersion) {
+  if (object.apiVersion !== type.apiVersion && object.apiVersion !== OLDER_VERSIONS[type.kind]) {
     const message = `apiVersion of a ${type.kind} must be ${type.apiVersion}`;
     refuse(report, '/apiVersion', message, object.apiVersion, [type.apiVersion]);
   }

@@ -17,7 +17,7 @@ type Pair = Explained & { readonly from: AccessEnd; readonly to: AccessEnd };
 
 /** Throws a ProblemError for an end that is not known, or a port that the protocol cannot have. */
 export function checkConnection(question: AccessQuestion, state: State, reports: Reports): AccessAnswer {
-  const { protocol, port, type } = trafficOf(question);
+  const { protocol, port, type } = trafficOf({ ...question, port: portOf(question, state) });
   const world = toWorld(state, new PrefixNumbers(), (identity) => reports.listeningOf(identity));
   const asked = { state, reports, world };
   const from = resolveEnd('from', question.from, asked, { peerHost: question.to.host });
@@ -57,6 +57,8 @@ function hostIdentity({ identity, host }: End, reports: Reports): Identity[] {
   return [{ id: toIdentityId(identity), labels: hostIdentityLabels(known.report.labels ?? {}, CLUSTER_NAME) }];
 }
 
+type Question = Omit<AccessQuestion, 'port'> & { readonly port?: number | undefined };
+
 interface Traffic {
   readonly protocol: Protocol;
   readonly port?: number;
@@ -64,7 +66,25 @@ interface Traffic {
   readonly type?: number;
 }
 
-function trafficOf({ port: asked, protocol: named, icmp, to }: AccessQuestion): Traffic {
+/** A name is that of a port which the destination's registration declares; digits are a number. */
+function portOf({ port, to, protocol = 'TCP' }: AccessQuestion, state: State): number | undefined {
+  if (typeof port !== 'string') return port;
+  const ports = state.workloads.get(to.workload ?? '')?.spec.ports ?? {};
+  const declared = Object.hasOwn(ports, port) ? ports[port] : undefined;
+  const [number, of] = (declared ?? `${port}/${protocol}`).split('/');
+  if (/^\d{1,5}$/.test(number!) && Number(number) <= 65535 && of === protocol) return Number(number);
+  const whose =
+    to.workload === undefined
+      ? 'only a workload has names for ports'
+      : `${to.workload} has no such port of ${protocol}`;
+  const allowed = Object.entries(ports).map(([name, what]) => `${name} (${what})`);
+  const message = `must be a number, 0 to 65535, or a name: ${whose}`;
+  throw new ProblemError('invalid', `Cannot ask that: /port ${message}`, {
+    errors: [{ path: '/port', message, value: port, ...(allowed.length > 0 && { allowed }) }],
+  });
+}
+
+function trafficOf({ port: asked, protocol: named, icmp, to }: Question): Traffic {
   const protocol = named ?? (icmp === undefined ? 'TCP' : 'ICMP');
   const port = asked ?? to.port;
   const errors: FieldError[] = [];

@@ -56,6 +56,11 @@ function some(ends: readonly End[], notes: readonly string[] = []): Resolved {
 
 function ofWorkload(side: string, key: string, host: string | undefined, { state, reports }: Asked): Resolved {
   const stored = state.workloads.get(key);
+  if (stored === undefined && parsePrefix(key) !== undefined) {
+    throw new ProblemError('invalid', `"${key}" is a prefix, not one end`, {
+      errors: [{ path: `/${side}/workload`, message: 'is a prefix: ask for one address in it', value: key }],
+    });
+  }
   if (stored === undefined) {
     throw new ProblemError('not-found', `There is no workload ${key}`, {
       errors: [{ path: `/${side}/workload`, message: 'is not registered', value: key }],
@@ -97,6 +102,11 @@ function ofLabels(
 }
 
 function ofSelector(side: string, namespace: string | undefined, text: string, { state }: Asked): Resolved {
+  if (text.trim() === '') {
+    throw new ProblemError('invalid', `The selector of "${side}" is empty: it would stand for everybody`, {
+      errors: [{ path: `/${side}/selector`, message: 'must not be empty', value: text }],
+    });
+  }
   const parsed = parseLabelSelector(text);
   if (!parsed.ok) {
     const [error] = parsed.errors;

@@ -23,7 +23,11 @@ test('every error names its field and says what is wrong in words', () => {
   assert.equal(errors({ name: 'a', nmae: 'b' }), ['/nmae: unknown field "nmae", did you mean "name"?']);
   assert.equal(errors({ name: 'a', mode: 'onn' }), ['/mode: must be one of on, off; did you mean "on"?']);
   assert.equal(errors({ name: 'a', 'a/b~': 'x' }), ['/a~1b~0: must be number, is a string']);
-  assert.equal(errors([]).length, 1);
+  assert.equal(errors([]), [': must be an object, is an array']);
+  const Small = object({ n: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(9)) });
+  assert.equal(errors({ n: 10 }, Small), ['/n: must be at most 9']);
+  assert.equal(errors({ n: 0 }, Small), ['/n: must be at least 1']);
+  assert.equal(errors({ n: 1.5 }, Small), ['/n: must be a whole number']);
   assert.equal(errors(null), [': must be an object, is null']);
 });
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Format, locateErrors, parseDocuments, toYaml } from '../../src/api/document.ts';
+import { jsonErrorOffset } from '../../src/api/json-error.ts';
 import { findDuplicateKey, offsetOf, positionOf } from '../../src/api/json-scan.ts';
 
 const test = suite('document');
@@ -43,6 +44,33 @@ test('duplicate keys are found at any depth, with their place', () => {
   }
   assert.is(refusal('{"a":[{"b":1},{"b":2}],"b":{"a":"b"}}', 'json'), undefined);
   assert.is(refusal('a: {b: 1}\nb: {b: 1}\n', 'yaml'), undefined);
+});
+
+test('where a text stops being JSON is told by line and column, whatever the parser says of it', () => {
+  for (const [text, line, column] of [
+    ['apiVersion: v1\nkind: List\n', 1, 1],
+    ['{"a": 1,\n "b": x}', 2, 7],
+    ['{"a": 1\n "b": 2}', 2, 2],
+    ['{"a": [1, 2\n', 2, 1],
+    ['{"a": 1}\n{', 2, 1],
+    ['[1,]', 1, 4],
+    ['{"a" 1}', 1, 6],
+    ['{1: 2}', 1, 2],
+    ['{"a": "\t"}', 1, 7],
+    ["{'a': 1}", 1, 2],
+    ['[01]', 1, 3],
+    ['[1}', 1, 3],
+  ] as const) {
+    const error = refusal(text, 'json');
+    assert.equal([error?.line, error?.column], [line, column], text);
+    assert.not.match(error?.message ?? '', / at position |is not valid JSON/);
+  }
+  fc.assert(
+    fc.property(fc.json(), (text) => {
+      assert.is(jsonErrorOffset(text), text.length);
+      assert.is(jsonErrorOffset(` ${text} ?`), text.length + 2);
+    }),
+  );
 });
 
 test('what is no document is refused with a place', () => {

@@ -83,7 +83,13 @@ test('check lists the pairs where a selector stands for several that differ', as
 test('check refuses by name what it cannot ask', async () => {
   assert.match(await refused([...CHECK], 2), /needs --from PEER[\s\S]*a workload \(shop\/frontend/);
   assert.match(await refused([...CHECK, '--from', 'shop/frontend'], 2), /\/port: is required/);
-  assert.match(await refused([...CHECK, '--from', 'shop/frontend', '--port', 'http'], 2), /--port "http"/);
+  assert.match(await refused([...CHECK, '--from', 'shop/frontend', '--port', 'a b'], 2), /--port "a b"/);
+  assert.match(await refused([...CHECK, '--from', 'shop/frontend', '--port', '99999'], 2), /0 to 65535/);
+  assert.match(
+    await refused([...CHECK, '--from', 'shop/frontend', '--port', 'http'], 2),
+    /Cannot ask that\n {2}\/port "http": must be a number, 0 to 65535, or a name: shop\/backend has no such port of TCP/,
+  );
+  assert.match(await refused([...CHECK, '--from', '', '--port', '1'], 2), /needs --from PEER, which is empty/);
   assert.match(await refused([...CHECK, '--from', 'shop/nobody', '--port', '1'], 2), /no workload shop\/nobody/);
 });
 

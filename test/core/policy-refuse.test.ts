@@ -50,6 +50,16 @@ const MALFORMED: readonly Row[] = [
   [cnp({ endpointSelector: {}, ingress: [], egress: [] }), '/spec', 'at least one of ingress'],
   [cnp({ endpointSelector: {}, ingres: [{}] }), '/spec/ingres', 'unknown field `ingres`, did you mean `ingress`?'],
   [cnp({ endpointSelector: {}, ingress: {} }), '/spec/ingress', 'must be a list, not an object'],
+  [
+    ingress({ toPorts: [{ ports: [{ port: '80', endPort: '90', protocol: 'TCP' }] }] }),
+    '/spec/ingress/0/toPorts/0/ports/0/endPort',
+    'must be a number, 0 to 65535, not a string',
+  ],
+  [
+    netpol({ podSelector: {}, ingress: [{ ports: [{ port: 80, endPort: '90' }] }] }),
+    '/spec/ingress/0/ports/0/endPort',
+    'must be a number',
+  ],
   [cnp({ endpointSelector: {}, ingress: [null] }), '/spec/ingress/0', 'must be an object, not null'],
   [
     cnp({ endpointSelector: {}, ingress: [{}], enableDefaultDeny: { ingress: 'no' } }),
@@ -514,6 +524,36 @@ test('names of JavaScript objects are unknown fields like any other', () => {
     assert.ok(!parsed.ok, name);
     assert.is(parsed.errors[0]!.path, `/spec/${name}`);
   }
+});
+
+test('one mistake is told once', () => {
+  const meta = (annotations: object) => cnp({ endpointSelector: {}, ingress: [{}] }, { name: 'a', annotations });
+  for (const [document, path] of [
+    [cnp({ endpointSelector: {}, ingres: [{}] }), '/spec/ingres'],
+    [cnp({ endpointSelector: {}, ingress: 5 }), '/spec/ingress'],
+    [meta({ 'postern.dev/owner': 5 }), '/metadata/annotations/postern.dev~1owner'],
+  ] as const) {
+    const result = parsePolicy(document);
+    assert.equal(result.ok ? [] : result.errors.map((error) => error.path), [path]);
+  }
+  const both = parsePolicy(cnp({ endpointSelector: {}, description: 5 }));
+  assert.equal(both.ok ? [] : both.errors.map((error) => error.path), ['/spec/description', '/spec']);
+});
+
+test('an annotation of ours that is not known says which are, and which may be meant', () => {
+  const spec = { endpointSelector: {}, ingress: [{}] };
+  const result = parsePolicy(cnp(spec, { name: 'a', annotations: { 'postern.dev/moed': 'audit' } }));
+  const [error] = result.ok ? [] : result.errors;
+  assert.is(error?.message, 'annotation postern.dev/moed is not supported yet; did you mean postern.dev/mode?');
+  assert.ok(error?.allowed?.includes('postern.dev/expires'));
+});
+
+test('fromNodes and toNodes say what is missing', () => {
+  const result = parsePolicy(ingress({ fromNodes: [{}] }));
+  assert.match(
+    result.ok ? '' : result.errors[0]!.message,
+    'fromNodes is not supported yet: other hosts have no identity',
+  );
 });
 
 test.run();

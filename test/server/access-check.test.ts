@@ -141,6 +141,43 @@ test('a named host tells whether it runs there, and whether it has this revision
   ]);
 });
 
+test('a port may be asked by the name that the registration of the destination gives it', async () => {
+  const named = { ...workload('backend'), ports: { redis: '6379/TCP', probe: '53/UDP' } };
+  await ok('PUT', '/v1/workloads/shop/backend', named);
+  const to = { workload: 'shop/backend' };
+  const from = { workload: 'shop/frontend' };
+  const { body } = await ask({ from, to, port: 'redis' });
+  assert.equal([body.port, body.verdict], [6379, 'FORWARDED']);
+  assert.is((await ask({ from, to, port: '6379' })).body.port, 6379);
+  for (const [question, message] of [
+    [{ to, port: 'http' }, /shop\/backend has no such port of TCP/],
+    [{ to, port: 'probe' }, /no such port of TCP/],
+    [{ to: { ip: '192.0.2.7' }, port: 'redis' }, /only a workload has names for ports/],
+    [{ to, port: '70000' }, /must be a number, 0 to 65535/],
+    [{ to, port: 70000 }, /must be at most 65535/],
+  ] as const) {
+    const refused = await ask({ from, ...question });
+    assert.is(refused.status, 400, refused.text);
+    assert.is(refused.body.errors[0].path, '/port');
+    assert.match(refused.body.errors[0].message, message);
+  }
+  assert.equal((await ask({ from, to, port: 'http' })).body.errors[0].allowed, ['redis (6379/TCP)', 'probe (53/UDP)']);
+  await ok('PUT', '/v1/workloads/shop/backend', workload('backend'));
+});
+
+test('an empty selector and a prefix are no end', async () => {
+  const to = { workload: 'shop/backend' };
+  for (const [from, path, message] of [
+    [{ selector: ' ' }, '/from/selector', /must not be empty/],
+    ['', '/from/selector', /must not be empty/],
+    ['10.0.0.0/8', '/from/workload', /is a prefix: ask for one address in it/],
+  ] as const) {
+    const { status, body } = await ask({ from, to, port: 6379 });
+    assert.equal([status, body.errors[0].path], [400, path]);
+    assert.match(body.errors[0].message, message);
+  }
+});
+
 test('what cannot be asked is refused by field', async () => {
   const rows: [object, number, string, RegExp][] = [
     [{ from: 'shop/nobody', to: 'shop/backend', port: 1 }, 404, '/from/workload', /is not registered/],

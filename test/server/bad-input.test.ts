@@ -201,4 +201,23 @@ test('a namespace cannot be renamed by its label', async () => {
   assert.is(body.errors[0].path, '/labels/kubernetes.io~1metadata.name');
 });
 
+test('an apply names both places of what is there twice, and says that a document must be an object', async () => {
+  const body = [cnp('a'), cnp('b'), cnp('a')].map((one) => JSON.stringify(one)).join('\n---\n');
+  const twice = await call(server, 'POST', '/v1/apply', { body, headers: YAML_TYPE });
+  assert.is(twice.status, 409);
+  assert.equal(
+    twice.body.errors.map(({ message, line, document }: Record<string, unknown>) => [message, line, document]),
+    [1, 5].map((line) => ['cnp/shop/a is there twice', line, 'CiliumNetworkPolicy shop/a']),
+  );
+  for (const [text, is] of [
+    ['[]', 'an array'],
+    ['"x"', 'a string'],
+    ['5', 'a number'],
+  ] as const) {
+    const answer = await call(server, 'POST', '/v1/apply', { body: text, headers: JSON_TYPE });
+    assert.is(answer.status, 400);
+    assert.is(answer.body.errors[0].message, `must be an object with apiVersion and kind, is ${is}`);
+  }
+});
+
 test.run();

@@ -89,4 +89,13 @@ test('what the compiler understands and the kernel does not enforce is refused a
   }
 });
 
+test('a group of an older cluster, cilium.io/v2alpha1, is taken as it is; other kinds have one version', async () => {
+  const older = { ...group('203.0.113.0/24'), apiVersion: 'cilium.io/v2alpha1', metadata: { name: 'older' } };
+  assert.is((await call(server, 'POST', '/v1/apply', { body: older })).body.results[0].result, 'created');
+  assert.is((await call(server, 'PUT', '/v1/policies/ccg/older', { body: older })).status, 200);
+  const policy = { ...cnp('old'), apiVersion: 'cilium.io/v2alpha1' };
+  assert.is((await call(server, 'POST', '/v1/apply', { body: policy })).status, 400);
+  await call(server, 'DELETE', '/v1/policies/ccg/older');
+});
+
 test.run();

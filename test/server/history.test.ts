@@ -82,6 +82,11 @@ test('diff compares any two revisions, as fields and as text', async () => {
   assert.match(body.text, /^--- cnp\/shop\/store revision \d+\n\+\+\+ .*\n@@ -5,4 \+5,4 @@\n/);
   assert.match(body.text, /\n- .*app: frontend.*# the shop\n\+ .*app: web.*# the web\n$/);
   assert.is((await ok('GET', `${PATH}/diff?to=${second}`)).body.from, first);
+  for (const side of ['from', 'to']) {
+    const { status, body } = await call(server, 'GET', `${PATH}/diff?${side}=99999`);
+    assert.is(status, 400);
+    assert.match(body.detail, new RegExp(`Parameter ${side} "99999" is not there yet: the newest is \\d+`));
+  }
   const whole = (await ok('GET', `${PATH}/diff`)).body;
   assert.equal([whole.from, whole.to], [third, gone]);
   assert.match(whole.text, /@@ -1,8 \+0,0 @@/);

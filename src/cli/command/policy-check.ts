@@ -2,6 +2,7 @@
 import { type AccessAnswer, type AccessSide, ASKED_PROTOCOLS, parsePeerText } from '../../api/access.ts';
 import type { Call, Command } from '../command.ts';
 import { Failure } from '../failure.ts';
+import { problemFailure } from '../problem.ts';
 import { alignRows } from '../table.ts';
 
 const PEER_HELP = [
@@ -17,7 +18,11 @@ export const POLICY_CHECK: Command = {
   flags: [
     { name: 'from', value: 'PEER', summary: 'who connects', complete: 'workload' },
     { name: 'to', value: 'PEER', summary: 'to whom', complete: 'workload' },
-    { name: 'port', value: 'PORT', summary: 'of the destination: 6379, or 53/udp' },
+    {
+      name: 'port',
+      value: 'PORT',
+      summary: 'of the destination: 6379, 53/udp, or the name that it has in the registration',
+    },
     { name: 'protocol', value: 'PROTOCOL', choices: Object.keys(ASKED_PROTOCOLS), summary: 'TCP unless said' },
     { name: 'icmp-type', value: 'TYPE', summary: 'of ICMP, 0 to 255; an echo request unless said' },
     { name: 'exit-code', summary: 'exit 1 when the answer is no' },
@@ -30,12 +35,16 @@ export const POLICY_CHECK: Command = {
     ['postern policy check --from world --to shop/frontend --port 443 --exit-code', 'in a script'],
   ],
   run: async (call) => {
-    const answer = await call.server.json<AccessAnswer>({
+    const request = {
       method: 'POST',
       path: '/v1/access:check',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(toQuestion(call)),
-    });
+    } as const;
+    const got = await call.server.send(request);
+    // nobody wrote the body: its lines mean nothing
+    if (got.status !== 200) throw problemFailure(got, request, ({ path }) => path || undefined);
+    const answer = JSON.parse(got.text) as AccessAnswer;
     if (call.out.format !== 'table') await call.out.value(answer);
     else await call.out.print(answerText(answer, call.out.colour));
     if (call.out.format === 'table') for (const note of answer.notes) call.out.note(`note: ${note}`);
@@ -46,7 +55,10 @@ export const POLICY_CHECK: Command = {
 function toQuestion(call: Call): object {
   const [from, to] = ['from', 'to'].map((name) => {
     const text = call.text(name);
-    if (text === undefined) throw new Failure(2, `"postern policy check" needs --${name} PEER`, PEER_HELP.split('\n'));
+    if (text === undefined || text.trim() === '') {
+      const empty = text === undefined ? '' : ', which is empty';
+      throw new Failure(2, `"postern policy check" needs --${name} PEER${empty}`, PEER_HELP.split('\n'));
+    }
     return parsePeerText(text);
   });
   const port = parsePort(call.text('port'));
@@ -63,11 +75,13 @@ function toQuestion(call: Call): object {
   };
 }
 
-function parsePort(text: string | undefined): { port: number; protocol?: string } | undefined {
+function parsePort(text: string | undefined): { port: number | string; protocol?: string } | undefined {
   if (text === undefined) return undefined;
-  const match = /^(\d{1,5})(?:\/(\w+))?$/.exec(text);
-  if (match === null) throw new Failure(2, `--port "${text}": expected a number, or 53/udp`);
-  return { port: Number(match[1]), ...(match[2] !== undefined && { protocol: match[2] }) };
+  const match = /^([a-z0-9](?:-?[a-z0-9])*)(?:\/(\w+))?$/i.exec(text);
+  const number = Number(match?.[1]);
+  if (match === null || number > 65535)
+    throw new Failure(2, `--port "${text}": expected a number, 0 to 65535, or 53/udp, or the name of a port`);
+  return { port: Number.isNaN(number) ? match[1]! : number, ...(match[2] !== undefined && { protocol: match[2] }) };
 }
 
 type Colour = Call['out']['colour'];

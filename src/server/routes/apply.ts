@@ -5,13 +5,14 @@ import { check, pointer } from '../../api/check.ts';
 import { locateErrors, type ParsedDocument, toYaml } from '../../api/document.ts';
 import { POLICY_DOCUMENTS, POLICY_KINDS } from '../../api/policy.ts';
 import { nearest } from '../../core/nearest.ts';
+import { OLDER_VERSIONS } from '../../core/policy.ts';
 import type { FieldError } from '../../core/problem.ts';
 import { answer } from '../answer.ts';
 import { KubernetesNamespace, OwnDocument } from '../apply-document.ts';
 import { APPLY_BYTES, DOCUMENT_TYPES, readDocuments } from '../body.ts';
 import type { ServerContext } from '../context.ts';
 import type { Operation, Request } from '../operation.ts';
-import { labelsOfDocument, type Prune, type Operation as Write } from '../plan.ts';
+import { describe, labelsOfDocument, type Prune, type Operation as Write } from '../plan.ts';
 import { ProblemError, toProblem } from '../problem-error.ts';
 import { badParameter, DRY_RUN } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
@@ -108,11 +109,37 @@ function readAll(documents: readonly ParsedDocument[]): Write[] {
       errors.push(...(error.details.errors ?? []).map((item) => ({ ...item, document: name })));
     }
   }
-  if (first === undefined) return writes;
+  if (first === undefined) {
+    refuseTwice(writes, documents);
+    return writes;
+  }
   throw new ProblemError(first.code, first.message, { ...first.details, errors });
 }
 
+/** With both places of each that is there twice. */
+function refuseTwice(writes: readonly Write[], documents: readonly ParsedDocument[]): void {
+  const places = Map.groupBy(writes.keys(), (i) => describe(writes[i]!));
+  const errors = [...places].flatMap(([name, where]) =>
+    where.length < 2
+      ? []
+      : where.flatMap((i) => {
+          const at = locateErrors([{ path: '', message: `${name} is there twice` }], documents[i]!);
+          return at.map((error) => ({ ...error, document: nameOf(documents[i]!.value, i) }));
+        }),
+  );
+  const [error] = errors;
+  if (error !== undefined) throw new ProblemError('conflict', `Cannot apply: ${error.message}`, { errors });
+}
+
 function readOne(document: ParsedDocument): Write {
+  if (typeof document.value !== 'object' || Array.isArray(document.value)) {
+    const is = Array.isArray(document.value) ? 'an array' : `a ${typeof document.value}`;
+    const errors = locateErrors(
+      [{ path: '', message: `must be an object with apiVersion and kind, is ${is}` }],
+      document,
+    );
+    throw toProblem({ ok: false, errors }, 'the document');
+  }
   const { apiVersion, kind } = (document.value ?? {}) as { apiVersion?: unknown; kind?: unknown };
   const known = kindProblem(apiVersion, kind);
   if (known !== undefined) {
@@ -135,6 +162,7 @@ function readKubernetesNamespace(document: ParsedDocument): Write {
 }
 
 function kindProblem(apiVersion: unknown, kind: unknown): { status: 400 | 422; errors: FieldError[] } | undefined {
+  if (OLDER_VERSIONS[String(kind)] === apiVersion) return undefined;
   const kinds: readonly string[] = (APPLY_KINDS as Record<string, readonly string[]>)[String(apiVersion)] ?? [];
   if (kinds.includes(String(kind))) return undefined;
   const allKinds = Object.values(APPLY_KINDS).flat();

@@ -79,6 +79,10 @@ function operationsOf(context: ServerContext, kind: PolicyKindName): Operation[]
       async run(c) {
         const from = integerParameter(c, 'from', 0, NEWEST);
         const to = integerParameter(c, 'to', 1, NEWEST);
+        for (const [name, revision] of Object.entries({ from, to })) {
+          if (revision !== undefined && revision > store.state.revision)
+            throw badParameter(name, String(revision), `is not there yet: the newest is ${store.state.revision}`);
+        }
         return answer(c, await readDiff(db, keyOf(c, kind), from, to));
       },
     },
