@@ -356,27 +356,49 @@ int on_ingress(struct __sk_buff *skb)
 }
 
 /*
- * A raw ICMP socket that sock_create_kern() made: what a network namespace says by itself. It is of the cgroup of who made
- * the namespace, and no process can hold it. Only such a socket holds no reference to its namespace, whatever became of it
- * since. For the verifier it is no `struct sock`, hence the copy of its first bytes.
+ * A socket that sock_create_kern() made: no process can hold it. Only such a socket holds no reference to its network namespace,
+ * whatever became of it since. For the verifier it is no `struct sock`, hence the copy of its first bytes.
  */
-__noinline int is_namespace_speaking(struct __sk_buff *skb)
+static __always_inline bool made_by_kernel(struct bpf_sock *sk)
 {
 	const struct sock_common *skc = NULL;
 	__u32 at = __CORE_RELO(skc, skc_net_refcnt, BYTE_OFFSET);
-	struct bpf_sock *sk = skb->sk;
 	__u8 head[48];
 	__u64 bits;
 
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->type != SOCK_RAW || !is_icmp(sk->protocol))
-		return 0;
 	if (at > sizeof(head) - sizeof(bits) || bpf_probe_read_kernel(head, sizeof(head), sk))
-		return 0;
+		return false;
 	__builtin_memcpy(&bits, head + at, sizeof(bits));
 	return !(bits << __CORE_RELO(skc, skc_net_refcnt, LSHIFT_U64) >> __CORE_RELO(skc, skc_net_refcnt, RSHIFT_U64));
+}
+
+enum unowned { UNOWNED_DROP, UNOWNED_PASS, UNOWNED_HOST, UNOWNED_WORKLOAD };
+
+/*
+ * A packet of a socket without storage that is, by its cgroup, of `id`: the kernel's own, if nobody's. What a network namespace
+ * says by itself (discovery, errors) is the kernel's too, by a raw socket of the cgroup of who made the namespace.
+ */
+__noinline int unowned(struct __sk_buff *skb, __u32 id)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct ident_cfg cfg;
+	__u16 code = 0;
+
+	if (!sk)
+		return UNOWNED_PASS;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return UNOWNED_PASS;
+	if (id && (sk->type != SOCK_RAW || !is_icmp(sk->protocol) || !made_by_kernel(sk)))
+		return UNOWNED_WORKLOAD;
+	if (!is_icmp(sk->protocol))
+		return UNOWNED_HOST;
+	if (is_discovery(sk->protocol, icmp_type(skb, sk->protocol, &code)))
+		return UNOWNED_PASS;
+	cfg = ident_cfg_read(0);
+	if ((cfg.flags & IDENT_INGRESS) && !host_answers(skb, sk->protocol, cfg))
+		return UNOWNED_DROP;
+	return UNOWNED_HOST;
 }
 
 SEC("cgroup_skb/egress")
@@ -429,20 +451,17 @@ int on_egress(struct __sk_buff *skb)
 	if (c && (c->flags & (SK_FAILSAFE | SK_LOST)))
 		return (c->flags & SK_FAILSAFE) != 0;
 	id = sk_identity(sk, c);
-	if (!c && id && is_namespace_speaking(skb))
-		id = 0;
-	cfg = ident_cfg_read(id);
-	if (!c && !id) { /* a socket of the kernel itself */
-		if (is_icmp(sk->protocol)) {
-			__u16 code, type = icmp_type(skb, sk->protocol, &code);
+	if (!c) {
+		int whose = unowned(skb, id);
 
-			if (is_discovery(sk->protocol, type))
-				return 1;
-			if ((cfg.flags & IDENT_INGRESS) && !host_answers(skb, sk->protocol, cfg))
-				return 0;
-		}
-		cfg.flags = 0;
+		if (whose == UNOWNED_DROP || whose == UNOWNED_PASS)
+			return whose == UNOWNED_PASS;
+		if (whose == UNOWNED_HOST)
+			id = 0;
 	}
+	cfg = ident_cfg_read(id);
+	if (!c && !id) /* a socket of the kernel itself */
+		cfg.flags = 0;
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))
 		return 1;
 	if (to_peer && c && c->gen == cfg.gen)
