@@ -1,5 +1,6 @@
 /** Where the guard of packet sockets is put, against namespaces that come, go and are mistaken for one another. */
 import { statSync } from 'node:fs';
+import { interfaceIndex } from 'libbpf-ts';
 import { inNetns, netnsCookie } from 'libbpf-ts/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -12,7 +13,7 @@ import { createNetns, type Netns } from '../e2e/netns.ts';
 import { serve } from '../e2e/run-in.ts';
 import { told } from '../e2e/wait.ts';
 import { skip } from '../skip.ts';
-import { clsactGuards, GUARD_HOOKS, MISSING_HOOKS } from './guard-hooks.ts';
+import { clsactGuards, GUARD_HOOKS, MISSING_HOOKS, madeInterfaces } from './guard-hooks.ts';
 import { type OwnKernel, openKernel } from './own-kernel.ts';
 
 const WHO = workloadIdentity(300);
@@ -61,8 +62,11 @@ function define(hook: GuardHook): void {
   /** The guards in a namespace that work. */
   const guardsOf = (one: Netns): string[] => {
     if (hook === 'clsact') return clsactGuards(one.path);
-    const prefix = `guard_egress_${inNetns(one.path, netnsCookie)}_`;
-    return own.kernel.attached().filter((name) => name.startsWith(prefix) && !own.kernel.isDangling(name));
+    const attached = own.kernel.attached();
+    const pins = inNetns(one.path, () =>
+      madeInterfaces().map((name) => `guard_egress_${netnsCookie()}_${interfaceIndex(name)}`),
+    );
+    return pins.filter((name) => attached.includes(name) && !own.kernel.isDangling(name));
   };
   /** Runs `act` while a process lives in the namespace. */
   const living = async (one: Netns, act: (pid: number) => unknown): Promise<void> => {
