@@ -3,6 +3,7 @@
  * must not import. src/main.ts passes them in.
  */
 
+import { LISTEN_RULE, parseListen } from '../api/listen.ts';
 import { DENIALS, type Denial } from '../core/denial.ts';
 import { editGateways, type Gateways } from '../core/gateways.ts';
 import { MODES, type Mode } from '../core/mode.ts';
@@ -228,7 +229,7 @@ function toSettings(call: Call): Settings {
   const read = (name: string, fallback: string) => (known.has(name) ? call.text(name) : undefined) ?? fallback;
   const maybe = (name: string) => (known.has(name) ? call.text(name) : undefined);
   return {
-    listen: read('listen', LISTEN.default!),
+    listen: listenOn(read('listen', LISTEN.default!)),
     stateDir: read('state-dir', STATE_DIR.default!),
     runDir: call.text('run-dir')!,
     pinDir: read('pin-dir', PIN_DIR.default!),
@@ -252,6 +253,11 @@ function toSettings(call: Call): Settings {
     requireIfMatch: read('require-if-match', 'off') === 'on',
     server: call.text('server'),
   };
+}
+
+function listenOn(text: string): string {
+  if (parseListen(text) === undefined) throw new Failure(2, `--listen "${text}" ${LISTEN_RULE}`);
+  return text;
 }
 
 function toGateways(words: readonly string[]): Gateways {

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { LISTEN_RULE, parseListen } from '../api/listen.ts';
 import { createApp } from './app.ts';
 import { Asks } from './asks.ts';
 import type { ServerContext } from './context.ts';
@@ -77,7 +78,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const act of closers.splice(0).reverse()) await act();
   };
   try {
-    const [host, port] = parseListen(options.listen);
+    const where = parseListen(options.listen);
+    if (where === undefined) throw new Error(`Cannot listen on "${options.listen}": ${LISTEN_RULE}`);
+    const { host, port } = where;
     mkdirSync(stateDir, { recursive: true, mode: 0o711 });
     mkdirSync(runDir, { recursive: true, mode: 0o755 });
     const lock = lockState(stateDir);
@@ -166,17 +169,6 @@ function keepHouse({ store, reports }: ServerContext, log: Log): () => void {
     store.forgetIdentities(Date.now(), isHeld).catch((error) => log('warn', `cannot forget identities: ${error}`));
   }, HOUSEKEEPING_MS).unref();
   return () => clearInterval(timer);
-}
-
-/** `127.0.0.1:7460` or `[::1]:7460`; anything that is not loopback is refused. */
-function parseListen(text: string): [string, number] {
-  const match = /^(?:(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost)|\[(::1)\]):(\d{1,5})$/.exec(text);
-  if (match === null || Number(match[3]) > 65535) {
-    throw new Error(
-      `Cannot listen on "${text}": must be loopback and a port, such as 127.0.0.1:7460, until there are TLS and tokens`,
-    );
-  }
-  return [match[1] ?? match[2]!, Number(match[3])];
 }
 
 function listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<Server> {

@@ -112,6 +112,15 @@ test('server, agent and standalone run in this process with decided settings', a
   );
 });
 
+test('an address that the server would not take is bad input', async () => {
+  for (const listen of ['0.0.0.0:7460', '99999', 'localhost', '127.0.0.1:99999'])
+    for (const command of ['standalone', 'server']) {
+      const { exit, stderr } = await cli([command, '--listen', listen], { local: { [command]: async () => 0 } });
+      assert.is(exit, 2);
+      assert.match(stderr, /^error: --listen ".*" must be loopback and a port, such as 127\.0\.0\.1:7460/);
+    }
+});
+
 test('the exit code of a local command is the exit code', async () => {
   assert.is((await cli(['agent'], { local: { agent: async () => 4 } })).exit, 4);
 });

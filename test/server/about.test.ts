@@ -58,7 +58,7 @@ test('a hint and the page name the way by which one came', async () => {
   const socket = await call(server, 'GET', '/v1/workloads/no/one');
   assert.is(socket.body.hint, `curl --unix-socket ${server.socketPath} http://localhost/v1/workloads`);
   for (const path of ['/v1/workloads/no/one', '/v1/workload']) {
-    const { hint } = await (await fetch(`${server.url}${path}`)).json();
+    const { hint } = (await (await fetch(`${server.url}${path}`)).json()) as { hint: string };
     assert.is(hint, `curl ${server.url}/v1/workloads`);
   }
   assert.match(await (await fetch(`${server.url}/docs`)).text(), new RegExp(`P=${server.url}<`));
