@@ -87,6 +87,8 @@ function defaultText(world: World, direction: Direction, subject: number, name: 
     return `${name} is outside: nothing is enforced there`;
   }
   if (world.enforcement === 'never') return 'policy is never enforced here (enablePolicy=never)';
+  if (world.identities.some(({ id, mode }) => id === subject && mode === 'observe'))
+    return `${name} is in mode observe: nothing is judged on its side`;
   const applies = applying(world, direction, subject).length > 0;
   return applies
     ? `no rule matches, and no policy that selects ${name} denies ${direction} by default`

@@ -5,6 +5,7 @@ import { type Explained, type ExplainedSide, explain } from '../core/explain.ts'
 import { type Identity, isOutside, RESERVED, toIdentityId } from '../core/identity.ts';
 import { hostIdentityLabels } from '../core/label.ts';
 import type { FieldError } from '../core/problem.ts';
+import { worse } from '../core/verdict.ts';
 import type { World } from '../core/world.ts';
 import { type End, resolveEnd } from './access-end.ts';
 import { CLUSTER_NAME } from './plan.ts';
@@ -28,7 +29,7 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
     identities: [...world.identities, ...from.hypothetical, ...to.hypothetical, ...hosts],
   };
   const pairs = from.ends.flatMap((source) =>
-    to.ends.map((destination) => withDenial(ask(whole, source, destination, protocol, port ?? type), reports)),
+    to.ends.map((destination) => withDenial(ask(whole, source, destination, protocol, port ?? type, reports), reports)),
   );
   const first =
     pairs.find(({ verdict }) => verdict === 'DROPPED') ?? pairs.find(({ verdict }) => verdict === 'AUDIT') ?? pairs[0]!;
@@ -44,6 +45,7 @@ export function checkConnection(question: AccessQuestion, state: State, reports:
       ...to.notes,
       ...behind([question.from.host, question.to.host], state, reports),
       ...less(question, reports),
+      ...differing(question, reports),
     ],
   };
 }
@@ -102,7 +104,32 @@ function trafficOf({ port: asked, protocol: named, icmp, to }: Question): Traffi
   return { protocol, type: icmp?.type ?? (protocol === 'ICMPV6' ? 128 : 8) };
 }
 
-function ask(world: World, from: End, to: End, protocol: Protocol, port: number | undefined): Pair {
+/** Each side by the setting of its own host. */
+function ask(world: World, from: End, to: End, protocol: Protocol, port: number | undefined, reports: Reports): Pair {
+  const [of, at] = [from, to].map((end) => enforcementOn(end.host, reports));
+  const whole = askAs({ ...world, enforcement: at ?? 'default' }, from, to, protocol, port);
+  if (of === at) return whole;
+  const { egress } = askAs({ ...world, enforcement: of ?? 'default' }, from, to, protocol, port);
+  return { ...whole, egress, verdict: worse(egress.verdict, whole.ingress.verdict) };
+}
+
+/** `--enable-policy` of a host; of no named one: what all have. Undefined where they differ, or nobody has told. */
+function enforcementOn(host: string | undefined, reports: Reports): World['enforcement'] {
+  const asked = [...reports.all.values()].filter(({ name }) => host === undefined || name === host);
+  const said = new Set(asked.map(({ report }) => report.settings?.enablePolicy ?? 'default'));
+  return said.size === 1 ? [...said][0] : undefined;
+}
+
+/** Hosts that are set otherwise than the answer takes it, where no host was named. */
+function differing({ from, to }: AccessQuestion, reports: Reports): string[] {
+  if (from.host !== undefined || to.host !== undefined || enforcementOn(undefined, reports) !== undefined) return [];
+  return [...reports.all.values()].flatMap(({ name, report }) => {
+    const set = report.settings?.enablePolicy ?? 'default';
+    return set === 'default' ? [] : [`${name} has --enable-policy ${set}: ask with the host, such as shop/web@${name}`];
+  });
+}
+
+function askAs(world: World, from: End, to: End, protocol: Protocol, port: number | undefined): Pair {
   const explained = explain(
     world,
     {

@@ -257,4 +257,39 @@ test('a host where policy does less than the answer says is named', async () => 
   await ok('PUT', '/v1/agent/hosts/db-1/report', REPORT);
 });
 
+test('each side is judged by --enable-policy of its host; where hosts differ and none is named, that is said', async () => {
+  const enable = (name: string, enablePolicy: string) =>
+    ok('PUT', `/v1/agent/hosts/${name}/report`, {
+      ...REPORT,
+      endpoints: [],
+      addresses: [],
+      settings: { ...SETTINGS, enablePolicy },
+    });
+  const from = { workload: 'shop/frontend' };
+  const to = { workload: 'shop/stranger' };
+  const hosts = (await call(server, 'GET', '/v1/hosts')).body.items.map(({ name }: { name: string }) => name);
+  for (const name of hosts) await enable(name, 'always');
+  const always = (await ask({ from, to, port: 1 })).body;
+  assert.equal([always.egress.verdict, always.ingress.verdict], ['DROPPED', 'DROPPED']);
+  assert.match(always.ingress.by.rule, 'default deny of');
+  await enable('web-1', 'never');
+  const mixed = (await ask({ from: { ...from, host: 'web-1' }, to: { ...to, host: 'db-1' }, port: 1 })).body;
+  assert.equal([mixed.verdict, mixed.egress.verdict, mixed.ingress.verdict], ['DROPPED', 'FORWARDED', 'DROPPED']);
+  assert.is(mixed.egress.by.default, 'policy is never enforced here (enablePolicy=never)');
+  const unsaid = (await ask({ from, to, port: 1 })).body;
+  assert.is(unsaid.verdict, 'FORWARDED');
+  assert.ok(
+    unsaid.notes.some((note: string) => note.startsWith('db-1 has --enable-policy always')),
+    unsaid.notes.join(),
+  );
+  await ok('PUT', '/v1/agent/hosts/db-1/report', REPORT);
+});
+
+test('a workload in observe is said to be in observe', async () => {
+  await ok('PUT', '/v1/workloads/shop/stranger', { ...workload('stranger'), mode: 'observe' });
+  const { body } = await ask({ from: { workload: 'shop/stranger' }, to: { ip: '198.51.100.1' }, port: 1 });
+  assert.is(body.egress.by.default, 'shop/stranger is in mode observe: nothing is judged on its side');
+  await ok('PUT', '/v1/workloads/shop/stranger', workload('stranger'));
+});
+
 test.run();
