@@ -34,6 +34,7 @@ export class PacketGuard {
   readonly #log: (line: string) => void;
   readonly #hook: GuardHook;
   #problem: string | undefined;
+  #told: string | undefined;
 
   constructor(
     kernel: Kernel,
@@ -51,7 +52,7 @@ export class PacketGuard {
     this.#isEnforced = isEnforced;
   }
 
-  /** Why frames are not judged where they should be; undefined = they are. */
+  /** Why frames were not judged where they should be, since the last look began; undefined = they were. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -61,8 +62,9 @@ export class PacketGuard {
     this.#look(pid, identity);
   }
 
-  /** Every labelled process that was not looked at, and interfaces that are new. */
+  /** Every labelled process that was not looked at, interfaces that are new, and what failed before. */
   look(): void {
+    this.#problem = undefined;
     const running = new Set<number>();
     for (const [pid, { identity }] of this.#kernel.maps.proc.entries()) {
       running.add(pid);
@@ -74,6 +76,7 @@ export class PacketGuard {
         if (this.#guarded.has(cookie)) this.#try(() => guardNamespace(this.#kernel, cookie, this.#hook));
       });
     this.#try(() => dropDangling(this.#kernel));
+    if (this.#problem === undefined) this.#told = undefined;
   }
 
   #look(pid: number, identity: number): void {
@@ -81,8 +84,8 @@ export class PacketGuard {
     this.#looked.set(pid, identity);
     const cgroup = cgroupOfHolder(pid);
     if (cgroup === undefined) return;
-    this.#try(() => guardCgroup(this.#kernel, join(this.#cgroupMount, cgroup)));
-    this.#try(() =>
+    const cgroupDone = this.#try(() => guardCgroup(this.#kernel, join(this.#cgroupMount, cgroup)));
+    const namespaceDone = this.#try(() =>
       inNetns(`/proc/${pid}/ns/net`, () => {
         const cookie = netnsCookie();
         if (this.#guarded.has(cookie)) return;
@@ -90,16 +93,23 @@ export class PacketGuard {
         guardNamespace(this.#kernel, cookie, this.#hook);
       }),
     );
+    if (!cgroupDone || !namespaceDone) this.#looked.delete(pid);
   }
 
-  #try(attach: () => void): void {
+  /** False: it failed, and what it was for is still there. */
+  #try(attach: () => void): boolean {
     try {
       attach();
+      return true;
     } catch (error) {
-      if (GONE.has((error as { code?: string }).code ?? '')) return;
+      if (GONE.has((error as { code?: string }).code ?? '')) return true;
       const { message } = error as Error;
-      if (this.#problem === undefined) this.#log(`frames of packet sockets are not judged: ${message}`);
+      if (this.#problem === undefined && message !== this.#told) {
+        this.#log(`frames of packet sockets are not judged: ${message}`);
+        this.#told = message;
+      }
       this.#problem ??= message;
+      return false;
     }
   }
 }

@@ -23,7 +23,8 @@ export function guardHook(): GuardHook {
  */
 export function guardNamespace(kernel: Kernel, namespace: string | number, hook: GuardHook = guardHook()): void {
   const errors = hook === 'tcx' ? guardByTcx(kernel, namespace) : eachInterface((name) => guardByClsact(kernel, name));
-  if (errors.length > 0) throw errors[0];
+  // Without the code: ENOENT of an attach is a kernel that lacks something, of a file it is a process that ended.
+  if (errors.length > 0) throw new Error(errors[0]!.message, { cause: errors[0] });
 }
 
 function guardByTcx(kernel: Kernel, namespace: string | number): Error[] {

@@ -1,4 +1,5 @@
 /** Where the guard of packet sockets is put, against namespaces that come, go and are mistaken for one another. */
+import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { interfaceIndex } from 'libbpf-ts';
 import { inNetns, netnsCookie } from 'libbpf-ts/net';
@@ -137,6 +138,27 @@ function define(hook: GuardHook): void {
       assert.is(guardsOf(one).length, 3, lines.join());
     });
   });
+
+  if (hook === 'clsact')
+    test('what keeps an interface from its guard is told once, and no longer when it is gone', async () => {
+      const one = make('w');
+      const tc = (words: string) => execFileSync('nsenter', [`--net=${one.path}`, '--', 'tc', ...words.split(' ')]);
+      tc('qdisc add dev lo ingress');
+      const told = lines.length;
+      await living(one, (pid) => {
+        theGuard().exec(pid, WHO);
+        assert.match(theGuard().problem ?? '', /to tc egress of "lo": EOPNOTSUPP.*ingress qdisc/);
+        netns.refresh();
+        for (let look = 0; look < 3; look++) theGuard().look();
+        assert.match(theGuard().problem ?? '', /ingress qdisc/);
+        assert.is(lines.length, told + 1);
+        tc('qdisc del dev lo ingress');
+        theGuard().look();
+        assert.is(theGuard().problem, undefined);
+        assert.equal(guardsOf(one), ['lo']);
+      });
+      lines.length = told;
+    });
 
   test(`${hook}: looks, and runs that come after, put no second guard beside the first`, async () => {
     const one = make('t');
