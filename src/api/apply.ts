@@ -68,6 +68,8 @@ export const Plan = object({
   /** After the write, on the host that needs most; `of` is what fits, half of each map. */
   capacity: PlanCapacity,
   hosts: v.array(object({ host: v.string(), endpoints: v.number(), entries: EntryChange, capacity: PlanCapacity })),
+  /** Hosts where policy is another by their own settings: `verdicts` are as if it were in force everywhere. */
+  notes: v.array(v.string()),
 });
 export type Plan = v.InferOutput<typeof Plan>;
 

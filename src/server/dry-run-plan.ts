@@ -4,6 +4,7 @@ import { type Capacity, DEFAULT_LIMITS } from '../core/capacity.ts';
 import type { Effect } from './effect.ts';
 import type { EntryDifference } from './entry-count.ts';
 import { withHost } from './fit.ts';
+import { hostNotes } from './host-notes.ts';
 import type { Reports, SeenReport } from './reports.ts';
 import type { Written } from './store.ts';
 import { HOST_NAME } from './verdict-change.ts';
@@ -34,6 +35,7 @@ export function planOf({ draft, effect }: Written, reports: Reports): Plan | und
       entries: together(effect.entries, effect.onHosts.get(seen.name)?.entries),
       capacity: toCapacity(withHost(effect.needed, effect.onHosts.get(seen.name)), limitsOf(seen)),
     })),
+    notes: hostNotes(reports),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { SimulatedGroup, Simulation } from '../api/simulate.ts';
 import type { SideVerdict } from '../core/verdict.ts';
 import { FlowJudge, type Judged } from './flow-judge.ts';
+import { hostNotes } from './host-notes.ts';
 import { MOST_KINDS, type Observed } from './observed.ts';
 import type { Reports } from './reports.ts';
 import type { State } from './state.ts';
@@ -37,6 +38,7 @@ export function simulate(
       ? []
       : [`more than ${MOST_KINDS} kinds of connection: the rarest were left out; a shorter time has fewer`]),
     ...(all.length > MOST_GROUPS ? [`${all.length} groups: the ${MOST_GROUPS} with most connections are listed`] : []),
+    ...hostNotes(reports),
   ];
   return {
     flows,

@@ -149,4 +149,16 @@ test('a dry run in between changes nothing for the write that follows', async ()
   assert.equal([plan.identities, plan.verdicts], [0, []]);
 });
 
+test('a host where policy is another by its own settings is named', async () => {
+  const settings = { enablePolicy: 'never', pending: 'allow', deny: 'eperm' };
+  await ok('PUT', '/v1/agent/hosts/db-3/report', { ...report(1000, []), mode: 'audit', settings });
+  const { plan } = await ok('PUT', `${PATH}?dryRun=true`, cnp('backend', 'stranger'));
+  const notes = [
+    'db-3 is in mode audit: nothing is dropped there',
+    'db-3 has --enable-policy never: no policy is in force there',
+  ];
+  assert.equal(plan.notes, notes);
+  assert.equal((await ok('POST', '/v1/policies:simulate', { documents: [cnp('backend', 'stranger')] })).notes, notes);
+});
+
 test.run();

@@ -11,6 +11,7 @@ export function planLines(plan: unknown): string[] {
   lines.push(...verdictLines(effect), ...entryLines(effect));
   if (identities !== undefined)
     lines.push(`  policy of ${identities} ${identities === 1 ? 'identity' : 'identities'} would differ`);
+  lines.push(...(effect.notes ?? []).map((note) => `  note: ${note}`));
   return lines;
 }
 
