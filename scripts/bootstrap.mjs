@@ -1,10 +1,10 @@
 // From a clean clone to a machine that can run or test Postern: npm packages, Debian packages, BPF object.
 // Runs on any Node >= 20 without a package. `node scripts/bootstrap.mjs start|test|install`. What is there is left alone.
-import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildBpf } from './build-bpf.mjs';
 import { ensureDebianPackages } from './debian-packages.mjs';
+import { kernelNeeds } from './kernel-needs.mjs';
 import { ensureNpmPackages } from './npm-packages.mjs';
 import { pinnedNode } from './pinned-node.mjs';
 import { runCommand } from './run-command.mjs';
@@ -50,17 +50,4 @@ function preparePostgres() {
 
 function neededToStart() {
   return buildBpf(root, { dryRun: true }) === 'current' ? ['run'] : ['run', 'build'];
-}
-
-/** What keeps the agent from enforcing, and what gives it. The agent says it again with its own eyes. */
-function kernelNeeds() {
-  const needs = [];
-  if (process.getuid() !== 0) needs.push('not root: only the control plane starts; run it as root to enforce');
-  if (!existsSync('/sys/kernel/btf/vmlinux'))
-    needs.push('no BTF: needs a kernel with CONFIG_DEBUG_INFO_BTF=y (Debian 12 and Ubuntu 22.04 have it)');
-  if (!/ cgroup2 /.test(readFileSync('/proc/self/mounts', 'utf8')))
-    needs.push(
-      'no cgroup2 mounted: mount -t cgroup2 none /sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1',
-    );
-  return needs;
 }

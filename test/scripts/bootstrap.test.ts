@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { kernelNeeds } from '../../scripts/kernel-needs.mjs';
 import { missingPackages } from '../../scripts/npm-packages.mjs';
 import { until } from '../e2e/wait.ts';
 
@@ -25,6 +26,19 @@ test('development packages are missing only where they are needed', () => {
   const dev = { 'node_modules/a': { version: '1.0.0', dev: true } };
   assert.equal(missingPackages(dev, {}, { dev: false }), []);
   assert.equal(missingPackages(dev, {}, { dev: true }), ['a']);
+});
+
+test('what a machine lacks is named with what gives it, and a cgroup2 that only has to be mounted is not lacking', () => {
+  const whole = { uid: 0, hasBtf: true, mounts: 'none /sys/fs/cgroup cgroup2 rw 0 0', filesystems: 'nodev\tcgroup2\n' };
+  const needs = (change: object) => kernelNeeds({ ...whole, ...change }).join();
+  assert.is(needs({}), '');
+  assert.is(needs({ mounts: '' }), '');
+  assert.match(
+    needs({ mounts: '', filesystems: 'nodev\tcgroup\n' }),
+    /^no cgroup2: needs a kernel with CONFIG_CGROUP_BPF/,
+  );
+  assert.match(needs({ hasBtf: false }), /^no BTF: needs a kernel with CONFIG_DEBUG_INFO_BTF/);
+  assert.match(needs({ uid: 1000 }), /^not root: only the control plane starts/);
 });
 
 test('an optional package of another machine is not missing, one of this machine is', () => {
