@@ -49,6 +49,9 @@ function describe({ method, path, tag, summary, access, query = {}, body, answer
     schema: { type: 'string' },
     ...(example !== undefined && { example }),
   }));
+  // What can be tried dry changes what exists, under the preconditions of HTTP.
+  const inHeader = 'dryRun' in query ? PRECONDITIONS.filter(({ only }) => only === undefined || only === method) : [];
+  const parameters = [...inPath, ...inQuery, ...inHeader.map(({ only: _only, ...header }) => header)];
   return {
     operationId: `${method.toLowerCase()}${path.replaceAll(/[^A-Za-z0-9]+(\w)?/g, (_, letter = '') => letter.toUpperCase())}`,
     tags: [tag],
@@ -58,7 +61,7 @@ function describe({ method, path, tag, summary, access, query = {}, body, answer
       write: 'For root and the server’s own user.',
       agent: 'For agents.',
     }[access],
-    ...(inPath.length + inQuery.length > 0 && { parameters: [...inPath, ...inQuery] }),
+    ...(parameters.length > 0 && { parameters }),
     ...(body !== undefined && {
       requestBody: { required: true, content: contentOf(body.types, body.schema, body.example) },
     }),
@@ -76,6 +79,27 @@ function describe({ method, path, tag, summary, access, query = {}, body, answer
     },
   };
 }
+
+const PRECONDITIONS: readonly {
+  readonly only?: Operation['method'];
+  readonly name: string;
+  readonly [more: string]: unknown;
+}[] = [
+  {
+    name: 'If-Match',
+    in: 'header',
+    description:
+      'ETag of what is there, as GET gave it: 412 when it has changed since. Of apply: those of all documents that exist. 428 without it where the server requires it.',
+    schema: { type: 'string' },
+  },
+  {
+    only: 'PUT',
+    name: 'If-None-Match',
+    in: 'header',
+    description: '`*`: create only, 412 when it exists.',
+    schema: { type: 'string' },
+  },
+];
 
 const PROBLEM_RESPONSE = {
   description: 'RFC 9457 problem',

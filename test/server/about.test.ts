@@ -93,4 +93,16 @@ test('health is the process, readiness the database', async () => {
   assert.match((await call(server, 'GET', '/readyz')).text, /^ready/);
 });
 
+test('every write that can be tried dry says which preconditions it takes', async () => {
+  const { body } = await call(server, 'GET', '/openapi.json');
+  for (const [path, methods] of Object.entries<Record<string, { parameters?: { name: string }[] }>>(body.paths)) {
+    for (const [method, { parameters = [] }] of Object.entries(methods)) {
+      const names = parameters.map(({ name }) => name);
+      const isWrite = names.includes('dryRun');
+      assert.is(names.includes('If-Match'), isWrite, `${method} ${path}`);
+      assert.is(names.includes('If-None-Match'), isWrite && method === 'put', `${method} ${path}`);
+    }
+  }
+});
+
 test.run();
