@@ -42,6 +42,7 @@
 #define TCP_NEW_SYN_RECV 12
 #define SOCK_DONE_BIT 2 /* sk_flags: the peer's FIN has come (enum sock_flags) */
 #define PF_KTHREAD 0x00200000
+#define PACKET_LOOPBACK 5 /* skb->pkt_type (linux/if_packet.h) */
 #define LOOPBACK_IFINDEX 1 /* fixed in every network namespace (net/core/dev.c, LOOPBACK_IFINDEX) */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

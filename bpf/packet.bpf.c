@@ -32,9 +32,15 @@ static __always_inline bool is_backfilled(void)
 	return c && c->round;
 }
 
-/* The socket of this host that sent a packet which came over loopback. */
+/* Multicast and broadcast come back to their own host from the interface that they went to. */
+static __always_inline bool from_here(struct __sk_buff *skb)
+{
+	return skb->ifindex == LOOPBACK_IFINDEX || skb->pkt_type == PACKET_LOOPBACK;
+}
+
+/* The socket of this host that sent a packet which came over loopback. `meant`: for whom its connect() was judged. */
 static __always_inline struct peer sender(struct __sk_buff *skb, const struct addr *src, const struct addr *dst,
-					  __u16 sport, __u16 dport, bool stream)
+					  __u16 sport, __u16 dport, bool stream, __u32 *meant)
 {
 	struct peer p = {.id = RESERVED_HOST, .local = true};
 	struct bpf_sock_tuple t = {};
@@ -106,13 +112,28 @@ static __always_inline void packet_report(__u8 kind, const struct judged *j, __u
 	event_submit(e);
 }
 
+/*
+ * Over loopback the other end's side is judged too, by who really is there: `local` says only who should be (its port may have
+ * gone to another, the unspecified address may have led elsewhere, what was sent to many was judged by its address).
+ */
+static __always_inline void judge_other(struct judged *j, const struct peer *p, __u32 id, __u8 direction, __u8 protocol, __u16 port)
+{
+	struct judged other;
+
+	if (!j->allow || p->failsafe || p->id == RESERVED_HOST)
+		return;
+	other = judge(ident_cfg_read(p->id), p->id, id ?: RESERVED_HOST, direction, protocol, port);
+	if (!other.allow)
+		*j = other;
+}
+
 static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, __u32 id,
 					    struct ident_cfg cfg)
 {
 	bool loopback = skb->ifindex == LOOPBACK_IFINDEX;
 	__u16 ports[2] = {}, sport, port = sk->src_port;
 	__u64 netns = c ? c->netns : 0;
-	__u32 l4 = 0, zero = 0;
+	__u32 l4 = 0, zero = 0, meant = 0;
 	__u8 flags = 0;
 	struct handshake *h;
 	struct addr src, dst;
@@ -135,10 +156,12 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	    !bpf_skb_load_bytes(skb, l4 + TCP_FLAGS, &flags, 1) && (flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return 1;
 	if (loopback)
-		p = sender(skb, &src, &dst, sport, port, true);
+		p = sender(skb, &src, &dst, sport, port, true, &meant);
 	else
 		p.id = address_identity(&src, cfg.ip_slot);
 	j = judge(cfg, id, p.id, DIR_INGRESS, IPPROTO_TCP, port);
+	if (loopback && meant != (id ?: RESERVED_HOST))
+		judge_other(&j, &p, id, DIR_EGRESS, IPPROTO_TCP, port);
 	if (j.reason)
 		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, p.id, p.tgid, id, c ? c->tgid : 0, &src, &dst, sport,
 			      port, IPPROTO_TCP, netns);
@@ -162,11 +185,27 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	return 1;
 }
 
+/* Will the packet's receiver find this socket by the packet's source? Not if it is bound to an interface or names another source. */
+static __always_inline bool is_found_at(struct bpf_sock *sk, const struct addr *src)
+{
+	struct addr own;
+
+	if (sk->bound_dev_if)
+		return false;
+	own.w[0] = sk->src_ip6[0];
+	own.w[1] = sk->src_ip6[1];
+	own.w[2] = sk->src_ip6[2];
+	own.w[3] = sk->src_ip6[3];
+	if (sk->family == AF_INET)
+		own = addr_v4(sk->src_ip4);
+	return addr_unspecified(&own) || addr_equal(&own, src);
+}
+
 static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, struct sk_info *info, __u32 id,
 				    struct ident_cfg cfg, bool ingress)
 {
 	bool udp = sk->protocol == IPPROTO_UDP || sk->protocol == IPPROTO_UDPLITE;
-	bool loopback = skb->ifindex == LOOPBACK_IFINDEX;
+	bool unseen = false;
 	__u8 protocol = sk->protocol;
 	struct conv_key key = {};
 	struct conv_val *known, fresh = {};
@@ -176,7 +215,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	__u16 ports[2] = {}, sport = 0, dport = 0, at, asked;
 	__u8 own = ingress ? DIR_INGRESS : DIR_EGRESS, other = ingress ? DIR_EGRESS : DIR_INGRESS;
 	__u64 netns = info ? info->c.netns : 0;
-	__u32 tgid = info ? info->c.tgid : 0, l4 = 0;
+	__u32 tgid = info ? info->c.tgid : 0, l4 = 0, meant;
 	bool answers = false;
 	__u64 word;
 
@@ -208,13 +247,15 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 		answers = at != asked;
 		key.port = icmp_conversation(asked, answers ? other : own);
 	}
+	if (!ingress && udp && skb->ifindex == LOOPBACK_IFINDEX)
+		unseen = !is_found_at(sk, &src);
 	word = protocol == IPPROTO_RAW ? 0 : conv_word(ingress ? &src : &dst, key.port, cfg.gen);
-	if (info && conv_is_latest(&info->c, word, cfg.gen))
+	if (info && conv_is_latest(&info->c, word, cfg.gen) && !unseen)
 		return 1;
 	key.cookie = bpf_get_socket_cookie(skb);
 	__builtin_memcpy(key.addr, ingress ? &src : &dst, 16);
 	known = bpf_map_lookup_elem(&conversation, &key);
-	if (known && known->gen == cfg.gen) {
+	if (known && known->gen == cfg.gen && !unseen) {
 		if (known->untold && !ingress) { /* begun by sendmsg or connect; now the ports are final */
 			known->untold = 0;
 			j = (struct judged){.rule = known->rule, .gen = known->rule_gen, .direction = DIR_EGRESS};
@@ -227,7 +268,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	}
 	if (known && known->direction == other) {
 		/* an answer under an older generation: the question must still be allowed, to whoever has that address now */
-		__u32 remote = loopback ? known->remote_id : address_identity(ingress ? &src : &dst, cfg.ip_slot);
+		__u32 remote = from_here(skb) ? known->remote_id : address_identity(ingress ? &src : &dst, cfg.ip_slot);
 
 		if (judge(cfg, id, remote, other, protocol, asked).allow) {
 			known->gen = cfg.gen;
@@ -241,16 +282,20 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 			return 1;
 	}
 	if (ingress) {
-		if (loopback && udp)
-			p = sender(skb, &src, &dst, sport, dport, false);
-		else if (loopback)
-			p.id = RESERVED_HOST;
-		else
+		if (!from_here(skb))
 			p.id = address_identity(&src, cfg.ip_slot);
+		else if (udp)
+			p = sender(skb, &src, &dst, sport, dport, false, &meant);
+		else
+			p.id = RESERVED_HOST;
 		j = judge(cfg, id, p.id, DIR_INGRESS, protocol, at);
+		if (p.local)
+			judge_other(&j, &p, id, DIR_EGRESS, protocol, at);
 	} else {
-		p = peer_at(netns, &dst, protocol, dport, cfg.ip_slot);
+		p = unseen ? sender(skb, &dst, &src, dport, sport, false, &meant) : peer_at(netns, &dst, protocol, dport, cfg.ip_slot);
 		j = judge(cfg, id, p.id, DIR_EGRESS, protocol, at);
+		if (unseen)
+			judge_other(&j, &p, id, DIR_INGRESS, protocol, at);
 	}
 	if (j.reason) {
 		if (ingress)
@@ -408,7 +453,7 @@ int on_egress(struct __sk_buff *skb)
 	struct connection *c;
 	struct ident_cfg cfg;
 	struct sk_info *info;
-	bool to_peer = false;
+	bool to_peer = false, unseen;
 	__u32 id;
 
 	if (!sk)
@@ -462,23 +507,31 @@ int on_egress(struct __sk_buff *skb)
 	cfg = ident_cfg_read(id);
 	if (!c && !id) /* a socket of the kernel itself */
 		cfg.flags = 0;
-	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS))
+	unseen = skb->ifindex == LOOPBACK_IFINDEX && sk->bound_dev_if;
+	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS) && !unseen)
 		return 1;
-	if (to_peer && c && c->gen == cfg.gen)
+	if (to_peer && c && c->gen == cfg.gen && !unseen)
 		return 1;
 	if (sk->type == SOCK_STREAM) {
 		/*
 		 * A source route or a DNAT: not where connect() was judged to go. Or a SYN that goes out under another policy
-		 * than its connect(): a flip came between, or TCP_FASTOPEN_CONNECT kept it for the first send().
+		 * than its connect(): a flip came between, or TCP_FASTOPEN_CONNECT kept it for the first send(). Or one that
+		 * stays on this host from a socket bound to an interface: its receiver will not find whose it is.
 		 */
 		struct addr src, dst;
 		struct judged j;
 		struct peer p;
+		__u32 meant;
 
 		if (packet_addrs(skb, &src, &dst))
 			return 0;
-		p = peer_at(c ? c->netns : 0, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), cfg.ip_slot);
+		if (skb->ifindex == LOOPBACK_IFINDEX)
+			p = sender(skb, &dst, &src, bpf_ntohs(sk->dst_port), sk->src_port, true, &meant);
+		else
+			p = peer_at(c ? c->netns : 0, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), cfg.ip_slot);
 		j = judge(cfg, id, p.id, DIR_EGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
+		if (p.local)
+			judge_other(&j, &p, id, DIR_INGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
 		if (j.reason)
 			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, c ? c->tgid : 0, p.id, p.tgid, &src,
 				      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, c ? c->netns : 0);

@@ -180,6 +180,7 @@ static __always_inline int on_post_bind(struct bpf_sock *sk, struct addr *a)
 	if (sk->protocol == IPPROTO_UDP)
 		sk_dhcp_client(&info->c, port);
 	sk_label_listen(&info->c, a, sk->protocol, port);
+	local_remove(info, sk->protocol); /* bound before, and let go by connect() to AF_UNSPEC */
 	local_add(info, a, sk->protocol, port);
 	listen_report(info, a, sk->protocol, port);
 	return 1;
