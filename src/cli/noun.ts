@@ -100,7 +100,7 @@ export const NOUNS: readonly Noun[] = [
       { title: 'OWNER', cell: (p) => p.status.owner ?? '-', card: true },
       { title: 'EXPIRES', cell: (p) => p.status.expires ?? '-', card: true },
       { title: 'RULES', cell: (p, nowMs) => list(p.status.rules.map((rule) => ruleText(rule, nowMs))), card: true },
-      { title: 'WARNINGS', cell: (p) => list(p.status.warnings) },
+      { title: 'WARNINGS', cell: (p) => list(p.status.warnings, '; ') },
     ],
   }),
   noun<Endpoint>({

@@ -155,6 +155,10 @@ test('simulate shows what would break, suggest writes what would not', async () 
   assert.match(await refused(['policy', 'simulate'], 2), /needs -f PATH or --delete POLICY/);
   assert.match(await refused(['policy', 'simulate', '--delete', 'cnp/shop/never'], 2), /no cnp\/shop\/never/);
   assert.match(await refused(['policy', 'suggest', 'shop/never'], 2), /no workload shop\/never/);
+  assert.match(
+    await refused(['policy', 'suggest', 'shop'], 2),
+    /for all of a namespace: postern policy suggest -n shop/,
+  );
   const wrong = file('wrong.yaml', policyText('frontend').replace('ingress:', 'ingres:'));
   assert.match(await refused(['policy', 'simulate', '-f', wrong], 2), /wrong\.yaml:7:\d+ \/spec\/ingres/);
 });

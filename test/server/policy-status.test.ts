@@ -157,6 +157,8 @@ test('a rule that a deny rule shadows is a warning, one that keeps a port is non
     },
   });
   const rule = 'cnp/shop/shadow ingress[0]';
+  const dry = await ok('POST', '/v1/apply?dryRun=true', denying());
+  assert.equal(dry.results[0].warnings, [`${rule} allows nothing: shadowed by cnp/shop/shadow ingressDeny[0]`]);
   const whole = await ok('PUT', '/v1/policies/cnp/shop/shadow', denying());
   assert.equal(whole.status.warnings, [`${rule} allows nothing: shadowed by cnp/shop/shadow ingressDeny[0]`]);
   const part = await ok('PUT', '/v1/policies/cnp/shop/shadow', denying('80'));

@@ -63,6 +63,10 @@ export const POLICY_SIMULATE: readonly Command[] = [
     ],
     run: async (call) => {
       const [workload] = call.args;
+      if (workload !== undefined && !workload.includes('/'))
+        throw new Failure(2, `"${workload}" is not the name of one workload: it is written NAMESPACE/NAME`, [
+          `for all of a namespace: postern policy suggest -n ${workload}`,
+        ]);
       const fields = (['since', 'until', 'namespace', 'direction'] as const).flatMap((name) => {
         const text = call.text(name);
         return text === undefined ? [] : [[name, text]];

@@ -17,7 +17,7 @@ import { ProblemError, toProblem } from '../problem-error.ts';
 import { badParameter, DRY_RUN } from '../query.ts';
 import { selectorOf } from '../selector-parameter.ts';
 import { policyKey, type State } from '../state.ts';
-import { toPolicy } from '../view.ts';
+import { toPolicy, toPolicyInFull } from '../view.ts';
 import { writeRequest } from '../write-request.ts';
 import { namespaceWrite } from './namespace.ts';
 import { policyWrite } from './policy.ts';
@@ -56,18 +56,20 @@ export function applyOperations(context: ServerContext): Operation[] {
   ];
 }
 
-/** Policies whose warnings are looked for: each is held against every identity. */
+/** Policies whose warnings are looked for: each is held against every identity; the first few with what needs a compiler. */
 const MOST_WARNED = 200;
+const IN_FULL = 10;
 
 /** What is legal and surprising of the policies that changed, as their status will say it. */
 function withWarnings(results: readonly ApplyResult[], state: State, context: ServerContext): ApplyResult[] {
-  let left = MOST_WARNED;
+  let seen = 0;
   return results.map((result) => {
     const kind = POLICY_KINDS.find((name) => POLICY_DOCUMENTS[name].kind === result.kind);
     const changed = kind !== undefined && (result.result === 'created' || result.result === 'updated');
-    if (!changed || left-- <= 0) return result;
+    if (!changed || ++seen > MOST_WARNED) return result;
     const stored = state.policies.get(policyKey(kind, result.namespace, result.name));
-    const warnings = stored === undefined ? [] : toPolicy(stored, state, context).status.warnings;
+    const toObject = seen <= IN_FULL ? toPolicyInFull : toPolicy;
+    const warnings = stored === undefined ? [] : toObject(stored, state, context).status.warnings;
     return warnings.length === 0 ? result : { ...result, warnings };
   });
 }
