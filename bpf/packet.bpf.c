@@ -366,6 +366,7 @@ int on_ingress(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct ident_cfg cfg;
+	struct connection *c;
 	struct sk_info *info;
 	__u32 id;
 
@@ -385,18 +386,21 @@ int on_ingress(struct __sk_buff *skb)
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 	if (!info && sk->type == SOCK_RAW && is_backfilled())
 		return 0; /* it is being made: hashed, not labelled yet */
-	id = sk_identity(sk, info ? &info->c : NULL);
+	c = info ? &info->c : NULL;
+	if (!c && sk->type == SOCK_STREAM)
+		c = connection_find(bpf_get_socket_cookie(skb)); /* see on_listen */
+	id = sk_identity(sk, c);
 	if (info && (info->c.flags & SK_FAILSAFE)) {
 		if (sk->type != SOCK_STREAM || skb->ifindex != LOOPBACK_IFINDEX)
 			return 1;
 		cfg = (struct ident_cfg){}; /* not judged; who connects is noted for the accepted socket */
 	} else {
 		cfg = ident_cfg_read(id);
-		if (!info && !id)
+		if (!c && !id)
 			cfg.flags = 0; /* a socket of the kernel itself */
 	}
 	if (sk->type == SOCK_STREAM)
-		return ingress_listener(skb, sk, info ? &info->c : NULL, id, cfg);
+		return ingress_listener(skb, sk, c, id, cfg);
 	return datagram(skb, sk, info, id, cfg, true);
 }
 

@@ -88,7 +88,7 @@ static __always_inline void established(__u8 kind, struct connection *c, const s
 }
 
 /* In the context of who calls listen(). */
-static __always_inline void on_listen(struct tcp_sock *tp, __u64 netns)
+static __always_inline void on_listen(struct tcp_sock *tp, struct sock *sk, __u64 netns)
 {
 	struct config *config = config_get();
 	struct listen_event *event;
@@ -102,8 +102,13 @@ static __always_inline void on_listen(struct tcp_sock *tp, __u64 netns)
 		struct label l = current_label();
 
 		info = bpf_sk_storage_get(&sk_info, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!info)
+		if (!info) { /* its owner filled what it may hold (net.core.optmem_max) */
+			struct connection c = {.netns = netns};
+
+			sk_label(&c, &l);
+			connection_put(bpf_get_socket_cookie(sk), &c);
 			return;
+		}
 		sk_label(&info->c, &l);
 	}
 	ends_of(tp, e);
@@ -283,7 +288,7 @@ int BPF_PROG(on_state, struct sock *sk, int old, int state)
 	if (!tp)
 		return 0;
 	if (state == TCP_LISTEN) {
-		on_listen(tp, skc->skc_net.net->net_cookie);
+		on_listen(tp, sk, skc->skc_net.net->net_cookie);
 		return 0;
 	}
 	if (old == TCP_LISTEN) {
@@ -291,6 +296,8 @@ int BPF_PROG(on_state, struct sock *sk, int old, int state)
 
 		if (info)
 			local_remove(info, IPPROTO_TCP);
+		else
+			connection_drop(bpf_get_socket_cookie(sk));
 		return 0;
 	}
 	cookie = bpf_get_socket_cookie(sk);
