@@ -76,6 +76,8 @@ function toFieldError(issue: v.BaseIssue<unknown>, prefix: string): FieldError {
   };
 }
 
+const TYPES: Readonly<Record<string, string>> = { Array: 'an array', Object: 'an object' };
+
 /** valibot's own words for what a pipe asks, in ours. */
 const ASKED: Readonly<Record<string, (requirement: unknown) => string>> = {
   max_value: (most) => `must be at most ${most}`,
@@ -91,7 +93,7 @@ function plainMessage(issue: v.BaseIssue<unknown>): string {
   if (asked !== undefined) return asked(issue.requirement);
   if (issue.kind !== 'schema' || !issue.message.startsWith('Invalid type')) return issue.message;
   if (issue.received === 'undefined') return 'is required';
-  return `must be ${issue.expected ?? 'something else'}, is ${typeName(issue.input)}`;
+  return `must be ${TYPES[issue.expected ?? ''] ?? issue.expected ?? 'something else'}, is ${typeName(issue.input)}`;
 }
 
 function lastKey(issue: v.BaseIssue<unknown>): string {

@@ -220,4 +220,15 @@ test('an apply names both places of what is there twice, and says that a documen
   }
 });
 
+test('a document that belongs to another path is told by its kind alone; nothing is undefined', async () => {
+  const answer = await call(server, 'PUT', '/v1/policies/ccnp/base', { body: cnp('a') });
+  assert.is(answer.status, 400);
+  assert.equal(
+    answer.body.errors.map(({ path, value, allowed }: Record<string, unknown>) => [path, value, allowed]),
+    [['/kind', 'CiliumNetworkPolicy', ['CiliumClusterwideNetworkPolicy']]],
+  );
+  const list = await call(server, 'POST', '/v1/policies:simulate', { body: { documents: {} } });
+  assert.is(list.body.errors[0].message, 'must be an array, is an object');
+});
+
 test.run();

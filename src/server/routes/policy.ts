@@ -184,16 +184,22 @@ function checkPath(
 ) {
   const { policy } = write;
   const { namespace, name } = c.req.param() as { namespace?: string; name?: string };
-  const wrong = [
+  // A document of another kind belongs to another path: what else differs says nothing.
+  const compared = [
     ['/kind', policy.kind, kind],
     ['/metadata/namespace', policy.namespace, namespace],
     ['/metadata/name', policy.name, name],
-  ].filter(([, is, wanted]) => is !== wanted) as [string, string, string][];
+  ];
+  const wrong = (policy.kind === kind ? compared : compared.slice(0, 1)).filter(([, is, wanted]) => is !== wanted) as [
+    string,
+    string,
+    string,
+  ][];
   if (wrong.length === 0) return;
   const errors = wrong.map(([path, is, wanted]) => ({
     path,
     message: `is ${path === '/kind' ? POLICY_DOCUMENTS[is as PolicyKindName].kind : `"${is}"`}, the path says "${wanted}"`,
-    value: is,
+    value: path === '/kind' ? POLICY_DOCUMENTS[is as PolicyKindName].kind : is,
     allowed: [path === '/kind' ? POLICY_DOCUMENTS[kind].kind : wanted],
   }));
   throw toProblem({ ok: false, errors: locateErrors(errors, document) }, nameOf(document.value));
