@@ -15,6 +15,7 @@ import type { ServerContext } from './context.ts';
 import { type Connection, openDatabase } from './database.ts';
 import { listenForWrites } from './database-listen.ts';
 import { startDeriving } from './derived-identity.ts';
+import { openDiskReserve, withReserve } from './disk-reserve.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { startExpiry } from './expiry.ts';
 import type { FlowRetention } from './flow-partition.ts';
@@ -92,8 +93,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const connection: Connection =
       postgres === undefined ? { url: options.databaseUrl! } : { socketDir: postgres.socketDir, user: postgres.user };
     await migrate(connection, options.migrationsDir ?? path.join(import.meta.dirname, '../../migrations'), log);
-    const db = openDatabase({ connection, max: 2, log });
-    closers.push(() => db.close());
+    const plain = openDatabase({ connection, max: 2, log });
+    closers.push(() => plain.close());
+    const reserve = postgres && openDiskReserve(stateDir, log);
+    const db = reserve === undefined ? plain : withReserve(plain, reserve);
 
     const flows = new FlowStore({
       // One to write; a second, opened when it is needed, so that a question to all of them does not hold up what comes.

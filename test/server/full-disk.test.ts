@@ -1,7 +1,7 @@
 // @timeout 300
 // A disk that is full: flows give way, policy does not. The disk is a small one in memory, so this needs root.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,9 +11,11 @@ import { call, cnp, eventually, startTestServer, type TestServer, temporaryDir, 
 
 const test = suite('full disk');
 const name = 'flows are not stored, counted and shown as lost; policy is written, also over a restart';
+const filled = 'policy is written when somebody else has taken the last byte';
 
 if (process.geteuid?.() !== 0) {
   skip(test, name, 'root: needs to mount a tmpfs');
+  skip(test, filled, 'root: needs to mount a tmpfs');
 } else {
   const dir = temporaryDir();
   const state = path.join(dir, 'state');
@@ -69,6 +71,24 @@ if (process.geteuid?.() !== 0) {
       const { items } = (await call(again, 'GET', '/v1/flows?event=lost')).body;
       return items.some((flow: Flow) => flow.where === 'server' && flow.count! >= 50);
     }, 'a flow that says how many were lost');
+  });
+
+  test(filled, async () => {
+    const own = server!;
+    await call(own, 'DELETE', '/v1/policies/cnp/shop/p0'); // finds room, and keeps some of it
+    const reserve = path.join(state, 'reserve');
+    assert.ok(existsSync(reserve));
+    const { bavail, bsize } = statfsSync(state);
+    writeFileSync(path.join(state, 'ballast'), Buffer.alloc(bavail * bsize));
+    for (let i = 0; i < 200; i++) {
+      const put = await call(own, 'PUT', `/v1/workloads/shop/w${i}`, { body: workload(`w${i}`) });
+      assert.is(put.status, 201, put.text);
+    }
+    assert.not.ok(existsSync(reserve));
+    assert.ok(own.logged.some((line) => /is full: 32 MiB that were kept for policy are given up/.test(line)));
+    rmSync(path.join(state, 'ballast'));
+    await call(own, 'DELETE', '/v1/workloads/shop/w0');
+    assert.ok(existsSync(reserve), 'made again when there is room');
   });
 }
 
