@@ -46,22 +46,27 @@ function formatOf(c: Request): Format {
   );
 }
 
-/** Collects the body; 413 as soon as it is known to be longer than `limit`, without reading the rest. */
+/** How much of what is too large is read and thrown away: who still writes when the connection closes never reads the 413. */
+const DISCARDED_BYTES = 64 * 1024 * 1024;
+
+/** Collects the body; 413 when it is longer than `limit`, of which no more than `limit` is ever held. */
 export async function readBody(incoming: IncomingMessage, limit: number): Promise<Buffer> {
-  const announced = Number(incoming.headers['content-length'] ?? 0);
-  if (announced > limit) throw tooLarge(limit);
-  const chunks: Buffer[] = [];
+  const most = limit + DISCARDED_BYTES;
+  if (Number(incoming.headers['content-length'] ?? 0) > most) throw tooLarge(limit);
+  let chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > limit) throw tooLarge(limit);
-    chunks.push(chunk);
+    if (size > most) break;
+    if (size > limit) chunks = [];
+    else chunks.push(chunk);
   }
+  if (size > limit) throw tooLarge(limit);
   return Buffer.concat(chunks);
 }
 
 function tooLarge(limit: number): ProblemError {
-  // The rest of the body is not read, so the connection cannot be used again.
+  // The rest of the body may not have been read, so the connection is not used again.
   return new ProblemError('too-large', `The body is larger than ${limit / 1024 / 1024} MiB`, {
     headers: { connection: 'close' },
     hint: 'split it: POST /v1/apply takes 4 MiB at once, a PUT 1 MiB',

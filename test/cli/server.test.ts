@@ -1,4 +1,4 @@
-import { exec } from 'node:child_process';
+import { exec, execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -343,6 +343,22 @@ test('status: all is well, and then something is to be done', async () => {
   assert.match(stdout, /TO DO 1 +web-1: SCTP: this kernel lacks it/);
   const json = JSON.parse((await run(['status', '-o', 'json'])).stdout);
   assert.equal([json.ok, json.toDo, json.last15Minutes.lost], [false, ['web-1: SCTP: this kernel lacks it'], 6]);
+});
+
+test('what is too large is told, however much of it is on the way', async () => {
+  const large = file('large.yaml', `# ${'x'.repeat(24 * 1024 * 1024)}\na: 1\n`);
+  const told = await new Promise<string>((resolve) => {
+    // a process of its own: here, client and server would take turns
+    const child = execFile(join(import.meta.dirname, '../../postern'), ['apply', '-f', large], {
+      env: { ...process.env, ...running.env },
+    });
+    let text = '';
+    child.stderr!.on('data', (chunk) => {
+      text += chunk;
+    });
+    child.on('close', (code) => resolve(`${code} ${text}`));
+  });
+  assert.match(told, /^2 error: The body is larger than 4 MiB\nhint: split it/);
 });
 
 test('delete by label asks; with --yes it does', async () => {
