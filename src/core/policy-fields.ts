@@ -127,10 +127,12 @@ export function readString(report: Report, path: string, value: unknown): string
   return typeof value === 'string' ? value : refuse(report, path, `must be a string, not ${typeName(value)}`, value);
 }
 
+/** YAML 1.1, which kubectl reads, has more words for them; in YAML 1.2 those are texts. */
 export function readBoolean(report: Report, path: string, value: unknown): boolean | undefined {
-  return typeof value === 'boolean'
-    ? value
-    : refuse(report, path, `must be true or false, not ${typeName(value)}`, value);
+  if (typeof value === 'boolean') return value;
+  const isOld = typeof value === 'string' && /^(yes|no|on|off)$/i.test(value);
+  const hint = isOld ? `: write ${/^(yes|on)$/i.test(value)}` : '';
+  return refuse(report, path, `must be true or false, not ${typeName(value)}${hint}`, value);
 }
 
 /** Each member of a list, read; members that were refused are left out. Absent list → undefined. */

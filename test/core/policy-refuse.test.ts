@@ -64,7 +64,7 @@ const MALFORMED: readonly Row[] = [
   [
     cnp({ endpointSelector: {}, ingress: [{}], enableDefaultDeny: { ingress: 'no' } }),
     '/spec/enableDefaultDeny/ingress',
-    'must be true or false',
+    'must be true or false, not a string: write false',
   ],
   [
     cnp({ endpointSelector: {}, ingress: [{}], enableDefaultDeny: { both: true } }),
