@@ -42,6 +42,7 @@
 #define TCP_NEW_SYN_RECV 12
 #define SOCK_DONE_BIT 2 /* sk_flags: the peer's FIN has come (enum sock_flags) */
 #define PF_KTHREAD 0x00200000
+#define CAP_SYS_ADMIN 21
 #define PACKET_LOOPBACK 5 /* skb->pkt_type (linux/if_packet.h) */
 #define LOOPBACK_IFINDEX 1 /* fixed in every network namespace (net/core/dev.c, LOOPBACK_IFINDEX) */
 
@@ -100,8 +101,13 @@ struct mm_struct {
 typedef struct {
 	unsigned int val;
 } kuid_t;
+typedef struct {
+	__u64 val; /* before 6.3 two halves, the lower first */
+} kernel_cap_t;
 struct cred {
 	kuid_t euid;
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
 };
 struct kernfs_node {
 	__u64 id;

@@ -16,7 +16,8 @@
  * after somebody unlabelled placed it there: a workload that runs such a program stays what it is, with all it starts.
  *
  * A workload gains no power by what it runs (it may preload its own code): gateway, and ahead of policy, is the main
- * program of a unit as it was started, whoever has no label yet, and what one that had the power before execs.
+ * program of a unit as it was started, whoever has no label yet, what one that had the power before execs, and who holds
+ * CAP_SYS_ADMIN over the host: he could detach all this.
  *
  * PROC_PENDING: a clause that only user space can finish would win. Meanwhile the process keeps the label that it has;
  * without one it is RESERVED_INIT, which counts as no label wherever a label is decided.
@@ -133,6 +134,15 @@ static __always_inline bool exec_wins(const struct proc *p, __u32 rank, __u8 fla
 	return !(flags & CLAUSE_SPOOFABLE) || (p->flags & PROC_SPOOFABLE);
 }
 
+static __always_inline bool owns_host(struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+	__u64 caps = 0;
+
+	bpf_core_read(&caps, sizeof(caps), &cred->cap_effective);
+	return (caps >> CAP_SYS_ADMIN & 1) && BPF_CORE_READ(cred, user_ns, level) == 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -215,7 +225,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	cg = bpf_map_lookup_elem(&cgroup_label, &m->cgroup);
 	if (!next.identity && !is_pinned(&next) && reaches(cg, &next))
 		from_cgroup(&next, cg, tgid);
-	if (labelled(&next))
+	if (labelled(&next) && !owns_host(task))
 		next.flags &= powers | ~(PROC_GATEWAY | PROC_FAILSAFE);
 	if (!is_pinned(&next)) {
 		waits = (m->late > m->rank && exec_wins(&next, m->late, m->late_flags)) ||

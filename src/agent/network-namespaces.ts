@@ -7,6 +7,11 @@ import { runAtOnce, type Steps } from './steps.ts';
 
 /** More than these are not looked at: each costs some system calls per look. */
 const MAX_NAMESPACES = 256;
+/**
+ * Addresses of a namespace other than the agent's own; further ones count as outside, in there. Whoever may make user namespaces
+ * can have any number, and must not leave the host's without a place. All others together have half of the map.
+ */
+const MAX_ADDRESSES = 64;
 /** What /proc/PID/ns/net answers when the process ends meanwhile (proc_ns_get_link); EINVAL: a mount that something else covers. */
 const GONE = new Set(['ENOENT', 'EACCES', 'ESRCH', 'EINVAL']);
 
@@ -27,17 +32,21 @@ export class NetworkNamespaces {
   /** Finds the namespaces anew and brings `own_addr` up to date. */
   refresh(): void {
     this.#paths = findNamespaces();
-    const wanted = new Map<string, readonly [number, Uint8Array]>();
-    this.each((cookie) => {
-      for (const addresses of Object.values(networkInterfaces()))
-        for (const { address } of addresses ?? []) {
-          const bytes = parseAddress(address.replace(/%.*$/, ''));
-          if (bytes !== undefined) wanted.set(`${cookie} ${address}`, [cookie, bytes]);
-        }
-    });
     const { own_addr } = this.#kernel.maps;
-    for (const [key, [netns, addr]] of wanted) if (!this.#entered.has(key)) own_addr.set({ netns, addr }, 1);
+    const wanted = new Map<string, readonly [number, Uint8Array]>();
+    const own = netnsCookie();
+    let room = own_addr.maxEntries / 2;
+    this.each((cookie) => {
+      let left = cookie === own ? own_addr.maxEntries : Math.min(MAX_ADDRESSES, room);
+      for (const { address } of Object.values(networkInterfaces()).flatMap((list) => list ?? [])) {
+        const bytes = parseAddress(address.replace(/%.*$/, ''));
+        if (bytes === undefined || left-- <= 0) continue;
+        wanted.set(`${cookie} ${address}`, [cookie, bytes]);
+        if (cookie !== own) room--;
+      }
+    });
     for (const [key, [netns, addr]] of this.#entered) if (!wanted.has(key)) own_addr.delete({ netns, addr });
+    for (const [key, [netns, addr]] of wanted) if (!this.#entered.has(key)) own_addr.set({ netns, addr }, 1);
     this.#entered = wanted;
   }
 

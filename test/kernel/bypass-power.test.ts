@@ -12,6 +12,9 @@ import { run, start } from '../e2e/run-in.ts';
 import { told, until } from '../e2e/wait.ts';
 import { DENIED, FRIENDS, type Frame, HOME, type Lab, NOBODY, openLab } from './lab.ts';
 
+/** Who holds it could detach the programs. */
+const UNPOWERED = ['setpriv', '--bounding-set=-sys_admin', '--'];
+
 const test = suite('bypass: the power of others');
 let lab: Lab;
 let gateway: string;
@@ -50,7 +53,7 @@ for (const where of ['nobody', 'another workload'] as const)
         const folder = where === 'nobody' ? lab.cgroupDir : lab.free;
         const send = `${lab.program('egress')} udp ${DENIED[4]} ${DENIED[4]} TAG-power`;
         const shell = kind === 'gateway' ? gateway : jobs;
-        const argv = [shell, '-c', `echo 0 > ${folder}/cgroup.procs; ${send}; exec ${send}`];
+        const argv = [...UNPOWERED, shell, '-c', `echo 0 > ${folder}/cgroup.procs; ${send}; exec ${send}`];
         lab.policy(undefined);
         assert.ok((await lab.attack(argv, { uid })).some(to(DENIED[4])), 'without a policy it arrives');
         lab.enforce();
@@ -72,7 +75,7 @@ for (const family of [4, 6] as const)
       { how: 'run by a workload', isHeard: false },
       { how: 'unit', isHeard: true },
     ]) {
-      const argv = [login, '7800'];
+      const argv = how === 'unit' ? [login, '7800'] : [...UNPOWERED, login, '7800'];
       const server = how === 'unit' ? asMain(argv).child : start(argv, { netns: lab.home.path, cgroup: lab.den });
       let text = '';
       server.stdout!.setEncoding('utf8').on('data', (chunk) => {

@@ -5,6 +5,7 @@
  *   neighbour spoof SOURCE TO PORT AS TEXT          a datagram of a socket at SOURCE that names AS as its source (IP_PKTINFO)
  *   neighbour again SOURCE TO PORT TEXT             a datagram, and for each line of the input another by the same socket
  *   neighbour stale ADDRESS                         binds, lets go by AF_UNSPEC; prints the port that it had
+ *   neighbour binds N                               the same N times with one socket, each time at another address
  */
 #include "address.h"
 #include <fcntl.h>
@@ -59,6 +60,19 @@ int main(int argc, char **argv)
 		address(argv[2], 9, &to);
 		say("connect", connect(fd, (void *)&to, n)), say("unspec", connect(fd, (void *)&unspec, sizeof(unspec)));
 		printf("PORT %d\n", ntohs(((struct sockaddr_in *)&own)->sin_port));
+		return read(0, line, 1);
+	}
+	if (!strcmp(mode, "binds")) {
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		for (int i = 1; i <= atoi(argv[2]); i++) {
+			if (i > 1)
+				connect(fd, (void *)&to, n), connect(fd, (void *)&unspec, sizeof(unspec));
+			snprintf(line, sizeof(line), "127.0.%d.%d", i / 250 + 1, i % 250 + 1);
+			n = address(line, 9, &to), address(line, 0, &own);
+			if (bind(fd, (void *)&own, n))
+				return perror("bind"), 1;
+		}
+		printf("BOUND %s\n", argv[2]);
 		return read(0, line, 1);
 	}
 	size = address(argv[3], atoi(argv[4]), &to);
