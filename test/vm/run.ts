@@ -40,7 +40,7 @@ const FILES = [
 const MODULES = [
   ...['veth', 'tun', 'dummy', 'bridge', 'ipip', 'ip_gre', 'ip6_tunnel', 'ip6_gre', 'sit', 'sctp', 'sctp_diag'],
   ...['l2tp_ip', 'l2tp_ip6', 'dccp_ipv4', 'dccp_ipv6', 'smc', 'tcp_diag', 'inet_diag', 'udp_diag'],
-  ...['nf_tables', 'nft_chain_nat', 'nft_nat', 'nft_masq', 'nf_nat', 'sch_ingress', 'cls_bpf'],
+  ...['nf_tables', 'nft_chain_nat', 'nft_nat', 'nft_masq', 'nf_nat', 'sch_ingress', 'cls_bpf', 'cls_u32'],
 ];
 /** Busybox is these in the guest; its own shell would take the others for granted too (its setpriv knows less). */
 const APPLETS =
