@@ -15,6 +15,17 @@ export const FLOW_EVENTS = [
 ] as const;
 export const VERDICTS = ['FORWARDED', 'DROPPED', 'AUDIT', 'ERROR'] as const;
 export const DIRECTIONS = ['INGRESS', 'EGRESS'] as const;
+/** How flows name a protocol; any other stands as its number. */
+export const FLOW_PROTOCOLS: Readonly<Record<number, string>> = {
+  1: 'ICMPv4',
+  2: 'IGMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  112: 'VRRP',
+  132: 'SCTP',
+  136: 'UDPLITE',
+};
 
 export const FlowProcess = object({
   pid: v.number(),

@@ -6,7 +6,7 @@
  */
 
 import { type SQL, sql } from 'drizzle-orm/sql/sql';
-import { DIRECTIONS, FLOW_EVENTS, type Flow, type FlowEnd, VERDICTS } from '../api/flow.ts';
+import { DIRECTIONS, FLOW_EVENTS, FLOW_PROTOCOLS, type Flow, type FlowEnd, VERDICTS } from '../api/flow.ts';
 import { type EndCondition, endCondition, processCondition } from './flow-end.ts';
 import type { Parameter } from './operation.ts';
 import { badParameter } from './query.ts';
@@ -80,7 +80,7 @@ const READERS = {
   label: (text: string) => eitherEnd(endCondition('label', text)),
   verdict: (text: string) => column('verdict', word('verdict', text.toUpperCase(), VERDICTS)),
   direction: (text: string) => field('direction', word('direction', text.toUpperCase(), DIRECTIONS)),
-  protocol: (text: string) => field('protocol', text.toUpperCase()),
+  protocol: (text: string) => any(protocolNames(text).map((name) => field('protocol', name))),
   dropReason: (text: string) => field('dropReason', text.toUpperCase()),
   event: (text: string): Condition => ({
     ...column('event', word('event', text.toLowerCase(), FLOW_EVENTS)),
@@ -160,6 +160,19 @@ function timeCondition(time: Date, kind: 'from' | 'before'): Condition {
 function word<const T extends readonly string[]>(name: string, text: string, allowed: T): string {
   if (allowed.includes(text)) return text;
   throw badParameter(name, text, `must be one of ${allowed.join(', ')}`, allowed);
+}
+
+/** By name in any case, `icmp` for both of them, or by number. */
+function protocolNames(text: string): readonly string[] {
+  if (/^\d{1,3}$/.test(text) && Number(text) <= 255) return [FLOW_PROTOCOLS[Number(text)] ?? String(Number(text))];
+  const known = Object.values(FLOW_PROTOCOLS);
+  const asked = text.toUpperCase();
+  const named = asked === 'ICMP' ? ['ICMPv4', 'ICMPv6'] : known.filter((name) => name.toUpperCase() === asked);
+  if (named.length > 0) return named;
+  throw badParameter('protocol', text, `must be a number or one of ${['ICMP', ...known].join(', ')}`, [
+    'ICMP',
+    ...known,
+  ]);
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

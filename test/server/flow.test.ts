@@ -101,6 +101,24 @@ test('pages go back in time, each flow once, also when all have the same time', 
   );
 });
 
+test('a protocol is taken by name in any case and by number; one that does not exist is refused', () => {
+  const matching = (protocol: string) => {
+    const { matches } = parseFlowFilter({ protocol }, new Date());
+    return ['TCP', 'UDP', 'ICMPv4', 'ICMPv6', '47'].filter((name) => matches(flow(0, { protocol: name }))).join(' ');
+  };
+  for (const [asked, found] of [
+    ['tcp', 'TCP'],
+    ['icmp', 'ICMPv4 ICMPv6'],
+    ['ICMPv6', 'ICMPv6'],
+    ['icmpv4', 'ICMPv4'],
+    ['17,icmp', 'UDP ICMPv4 ICMPv6'],
+    ['47', '47'],
+  ] as const)
+    assert.is(matching(asked), found, asked);
+  for (const bad of ['tpc', '256', '-1'])
+    assert.throws(() => matching(bad), /must be a number or one of ICMP, ICMPv4, IGMP, TCP/);
+});
+
 test('each filter says the same of what is stored and of what comes', async () => {
   const outside: Partial<Flow> = {
     protocol: 'UDP',
@@ -121,6 +139,9 @@ test('each filter says the same of what is stored and of what comes', async () =
     flow(3, { rules: ['cnp/shop/a ingress[0]', 'cnp/shop/b ingress[1]'], rule: 'cnp/shop/a ingress[0]' }),
     flow(4, { event: 'lost', count: 3, where: 'ring', verdict: undefined, source: undefined, destination: undefined }),
     flow(5, { host: 'db-1', source: { ip: '127.0.0.1', identity: 1, labels: ['reserved:host'] } }),
+    flow(6, { protocol: 'ICMPv4' }),
+    flow(7, { protocol: 'ICMPv6' }),
+    flow(8, { protocol: '47' }),
   ];
   await send(flows);
   const queries = [
@@ -146,6 +167,9 @@ test('each filter says the same of what is stored and of what comes', async () =
     'port=6379',
     'port=53,80',
     'protocol=udp',
+    'protocol=icmp',
+    'protocol=ICMPv6',
+    'protocol=47',
     'direction=ingress',
     'host=db-1',
     'process=curl',
