@@ -422,7 +422,8 @@ struct conv_val {
 	__u32 rule_gen; /* of the identity whose rule that is: the receiver's, where only that has one */
 	__u8 direction; /* who began: DIR_EGRESS = this socket */
 	__u8 untold; /* not reported yet: the packet hook knows the ports */
-	__u8 pad[2];
+	__u8 both;   /* FLOW_BOTH, or 0 */
+	__u8 pad;
 };
 
 /* The packet that a listener let through last on this CPU: the connection that it opens knows its owner and its peer by it. */
@@ -506,6 +507,11 @@ enum flow_kind {
 	FLOW_EXCHANGE = 7,
 };
 
+enum flow_flag {
+	FLOW_REVOKED = 1, /* the connection existed */
+	FLOW_BOTH = 2,	  /* of egress: the receiver is on this host, and was asked too */
+};
+
 /* Source is who began the connection or conversation, whichever end reports. */
 struct flow_event {
 	struct event_header header;
@@ -514,7 +520,7 @@ struct flow_event {
 	__u8 direction; /* the side that was judged, or that reports */
 	__u8 reason;
 	__u8 protocol;
-	__u8 flags;
+	__u8 flags; /* enum flow_flag */
 	__u16 pad;
 	__u32 source_id;
 	__u32 destination_id;

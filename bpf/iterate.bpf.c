@@ -275,7 +275,7 @@ int revoke_tcp(struct bpf_iter__tcp *ctx)
 	e->direction = j.direction;
 	e->reason = j.reason;
 	e->protocol = IPPROTO_TCP;
-	e->flags = 1; /* revoked: the connection existed */
+	e->flags = FLOW_REVOKED;
 	e->rule = j.rule;
 	e->gen = j.gen;
 	e->netns = c->netns;

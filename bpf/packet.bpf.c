@@ -102,6 +102,7 @@ static __always_inline void packet_report(__u8 kind, const struct judged *j, __u
 	e->destination_id = destination ?: RESERVED_HOST;
 	e->source_tgid = source_tgid;
 	e->destination_tgid = destination_tgid;
+	e->flags = j->denial & FLOW_BOTH;
 	e->rule = j->rule;
 	e->gen = j->gen;
 	e->sport = sport;
@@ -258,7 +259,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	if (known && known->gen == cfg.gen && !unseen) {
 		if (known->untold && !ingress) { /* begun by sendmsg or connect; now the ports are final */
 			known->untold = 0;
-			j = (struct judged){.rule = known->rule, .gen = known->rule_gen, .direction = DIR_EGRESS};
+			j = (struct judged){.rule = known->rule, .gen = known->rule_gen, .direction = DIR_EGRESS, .denial = known->both};
 			packet_report(FLOW_EXCHANGE, &j, id, tgid, known->remote_id, 0, &src, &dst, sport, dport, protocol,
 				      netns);
 		}

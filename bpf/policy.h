@@ -29,7 +29,7 @@ struct judged {
 	__u8 audit; /* would be denied: the policy or the identity is only audited */
 	__u8 reason;
 	__u8 direction;
-	__u8 denial; /* how it feels: POLICY_REFUSED, POLICY_TIMEOUT, 0 = EPERM */
+	__u8 denial; /* how it feels: POLICY_REFUSED, POLICY_TIMEOUT, 0 = EPERM; of what is allowed: 0, or FLOW_BOTH for its report */
 };
 
 static __always_inline struct ident_cfg ident_cfg_read(__u32 identity)
@@ -91,26 +91,33 @@ static __always_inline struct local_val *local_find(__u64 netns, const struct ad
 	return bpf_map_lookup_elem(&local, &key);
 }
 
+/* One key after the other in the same memory: all frames of a hook share 512 bytes. */
 __noinline __u32 address_identity(const struct addr *a, __u8 slot)
 {
-	struct ip_key host = {.slot = slot};
-	struct cidr_key cidr = {.prefixlen = 8 + 128, .slot = slot};
+	union {
+		struct ip_key host;
+		struct cidr_key cidr;
+	} key = {};
 	__u32 *id;
 
 	if (!a)
 		return RESERVED_WORLD_IPV4;
-	__builtin_memcpy(host.addr, a, 16);
-	id = bpf_map_lookup_elem(&ip_host, &host);
+	key.host.slot = slot;
+	__builtin_memcpy(key.host.addr, a, 16);
+	id = bpf_map_lookup_elem(&ip_host, &key.host);
 	if (id)
 		return *id;
-	__builtin_memcpy(cidr.addr, a, 16);
-	id = bpf_map_lookup_elem(&ip_cidr, &cidr);
+	__builtin_memset(&key, 0, sizeof(key));
+	key.cidr.prefixlen = 8 + 128;
+	key.cidr.slot = slot;
+	__builtin_memcpy(key.cidr.addr, a, 16);
+	id = bpf_map_lookup_elem(&ip_cidr, &key.cidr);
 	if (id)
 		return *id;
 	return addr_is_v4(a) ? RESERVED_WORLD_IPV4 : RESERVED_WORLD_IPV6;
 }
 
-/* peer_at(), as a function of its own to the verifier. `what`: slot << 24 | protocol << 16 | port. */
+/* Of peer_at(): who has an address of this host, as a function of its own to the verifier. `what`: protocol << 16 | port. */
 __noinline int peer_into(__u64 netns, const struct addr *a, __u32 what, struct peer *p)
 {
 	if (!a || !p)
@@ -130,9 +137,7 @@ __noinline int peer_into(__u64 netns, const struct addr *a, __u32 what, struct p
 		} else {
 			count(COUNT_LOCAL_MISS);
 		}
-		return 0;
 	}
-	p->id = address_identity(a, what >> 24);
 	return 0;
 }
 
@@ -141,7 +146,9 @@ static __always_inline struct peer peer_at(__u64 netns, const struct addr *a, __
 {
 	struct peer p = {};
 
-	peer_into(netns, a, (__u32)ip_slot << 24 | (__u32)protocol << 16 | port, &p);
+	peer_into(netns, a, (__u32)protocol << 16 | port, &p);
+	if (!p.local)
+		p.id = address_identity(a, ip_slot);
 	return p;
 }
 

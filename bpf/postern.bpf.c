@@ -20,6 +20,7 @@ const enum counter *abi_counter __attribute__((unused));
 const enum drop_reason *abi_drop_reason __attribute__((unused));
 const enum label_origin *abi_label_origin __attribute__((unused));
 const enum flow_kind *abi_flow_kind __attribute__((unused));
+const enum flow_flag *abi_flow_flag __attribute__((unused));
 const enum event_type *abi_event_type __attribute__((unused));
 const enum proc_flag *abi_proc_flag __attribute__((unused));
 const enum launch_flag *abi_launch_flag __attribute__((unused));

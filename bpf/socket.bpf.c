@@ -419,6 +419,7 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 		known->remote_id = p.id;
 		known->rule = j.audit ? 0 : j.rule;
 		known->rule_gen = j.gen;
+		known->both = p.local ? FLOW_BOTH : 0;
 	} else {
 		fresh.gen = cfg.gen;
 		fresh.remote_id = p.id;
@@ -426,6 +427,7 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 		fresh.rule_gen = j.gen;
 		fresh.direction = DIR_EGRESS;
 		fresh.untold = 1;
+		fresh.both = p.local ? FLOW_BOTH : 0;
 		bpf_map_update_elem(&conversation, &key, &fresh, BPF_ANY);
 	}
 allowed:

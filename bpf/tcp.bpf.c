@@ -41,6 +41,7 @@ static __always_inline struct flow_event *connection_event(__u8 kind, const stru
 	f->gen = c->gen;
 	f->netns = c->netns;
 	if (client) {
+		f->flags = c->flags & SK_REMOTE_LOCAL ? FLOW_BOTH : 0;
 		f->source_id = c->local_id ?: RESERVED_HOST;
 		f->source_tgid = c->tgid;
 		f->destination_id = c->remote_id ?: RESERVED_HOST;

@@ -10,7 +10,7 @@ import { step, Unmet } from './step.mjs';
 
 /** Types of bpf/abi.h that no map names, and 64-bit fields that are hashes rather than counts. */
 const TYPES =
-  'flow_event,exec_event,exit_event,cgroup_event,listen_event,verdict_probe,revoked,counter,drop_reason,label_origin,flow_kind,event_type,proc_flag,launch_flag,exe_flag,interpreter,option_action';
+  'flow_event,exec_event,exit_event,cgroup_event,listen_event,verdict_probe,revoked,counter,drop_reason,label_origin,flow_kind,flow_flag,event_type,proc_flag,launch_flag,exe_flag,interpreter,option_action';
 const BIGINT = 'config.hash_key,exe_key.hash,clause.exe,clause.script';
 
 const machines = {

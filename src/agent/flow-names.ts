@@ -16,7 +16,7 @@ export interface FlowNames {
   rules(rule: number): readonly string[];
   /** Revision of which the event's verdict is. */
   revision(
-    event: Pick<FlowEvent, 'gen' | 'direction' | 'source_id' | 'destination_id'>,
+    event: Pick<FlowEvent, 'gen' | 'direction' | 'flags' | 'source_id' | 'destination_id'>,
     wallUs: number,
   ): number | undefined;
   /** Whether it was not decided yet at that time (µs since 1970) who this process is. */

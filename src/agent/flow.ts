@@ -1,7 +1,7 @@
 import type { Flow } from '../api/flow.ts';
 import { isOutside, RESERVED } from '../core/identity.ts';
 import { addressText } from '../datapath/events.ts';
-import { DropReason, type FlowEvent, FlowKind } from '../datapath/postern.skel.ts';
+import { DropReason, type FlowEvent, FlowFlag, FlowKind } from '../datapath/postern.skel.ts';
 import { type FlowNames, toFlowEnd } from './flow-names.ts';
 
 const EVENTS: Readonly<Record<number, NonNullable<Flow['event']>>> = {
@@ -34,7 +34,7 @@ const REASONS: Readonly<Record<number, string>> = {
   [DropReason.REASON_POLICY_DENY]: 'POLICY_DENY',
 };
 
-const REVOKED = 1;
+const REVOKED = FlowFlag.FLOW_REVOKED;
 
 /** One event of the kernel as the flow that a person reads. */
 export function toFlow(event: FlowEvent, names: FlowNames): Flow {

@@ -1,4 +1,4 @@
-import { isSubject } from '../core/identity.ts';
+import { type FlowEvent, FlowFlag } from '../datapath/postern.skel.ts';
 
 const DIR_INGRESS = 1;
 
@@ -38,10 +38,10 @@ const STAMP_US = 20_000;
 const OPEN = 4;
 
 /** What comes in is judged by who receives it; what goes out by who sends it, and by who receives it if that is on this host. */
-export function deciders(event: { readonly direction: number; source_id: number; destination_id: number }): number[] {
-  const { direction, source_id: source, destination_id: destination } = event;
+export function deciders(event: Pick<FlowEvent, 'direction' | 'flags' | 'source_id' | 'destination_id'>): number[] {
+  const { direction, flags, source_id: source, destination_id: destination } = event;
   if (direction === DIR_INGRESS) return [destination];
-  return isSubject(destination) ? [source, destination] : [source];
+  return flags & FlowFlag.FLOW_BOTH ? [source, destination] : [source];
 }
 
 export class RevisionLog {

@@ -60,6 +60,13 @@ export const FlowKind = {
 } as const;
 export type FlowKind = (typeof FlowKind)[keyof typeof FlowKind];
 
+/** enum flow_flag */
+export const FlowFlag = {
+  FLOW_REVOKED: 1,
+  FLOW_BOTH: 2,
+} as const;
+export type FlowFlag = (typeof FlowFlag)[keyof typeof FlowFlag];
+
 /** enum event_type */
 export const EventType = {
   EVENT_FLOW: 1,
@@ -1332,7 +1339,8 @@ export interface ConvVal {
   rule_gen: number;
   direction: number;
   untold: number;
-  pad: Uint8Array;
+  both: number;
+  pad: number;
 }
 export const convValCodec: Codec<ConvVal> = {
   size: 20,
@@ -1344,7 +1352,8 @@ export const convValCodec: Codec<ConvVal> = {
       rule_gen: view.getUint32(offset + 12, true),
       direction: view.getUint8(offset + 16),
       untold: view.getUint8(offset + 17),
-      pad: getBytes(view, offset + 18, 2),
+      both: view.getUint8(offset + 18),
+      pad: view.getUint8(offset + 19),
     };
   },
   encode(view, offset, value) {
@@ -1354,7 +1363,8 @@ export const convValCodec: Codec<ConvVal> = {
     view.setUint32(offset + 12, value.rule_gen, true);
     view.setUint8(offset + 16, value.direction);
     view.setUint8(offset + 17, value.untold);
-    setBytes(view, offset + 18, 2, value.pad);
+    view.setUint8(offset + 18, value.both);
+    view.setUint8(offset + 19, value.pad);
   },
 };
 
@@ -1679,6 +1689,7 @@ export interface ObjectTypes {
     abi_drop_reason: number;
     abi_label_origin: number;
     abi_flow_kind: number;
+    abi_flow_flag: number;
     abi_event_type: number;
     abi_proc_flag: number;
     abi_launch_flag: number;

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { deciders, RevisionLog } from '../../src/agent/revision-log.ts';
-import { localIdentity } from '../../src/core/identity.ts';
+import { FlowFlag } from '../../src/datapath/postern.skel.ts';
 
 const test = suite('revision log');
 const A = 65_792;
@@ -53,12 +53,10 @@ test('what an earlier run left, and what is over for long, is of the revision th
 });
 
 test('what comes in is judged by its receiver, what goes out by its sender, and by its receiver when that is on this host', () => {
-  const outside = localIdentity(7);
   const ends = { source_id: A, destination_id: B };
-  assert.equal(deciders({ direction: 1, ...ends }), [B]);
-  assert.equal(deciders({ direction: 2, ...ends }), [A, B]);
-  assert.equal(deciders({ direction: 2, source_id: A, destination_id: outside }), [A]);
-  assert.equal(deciders({ direction: 1, source_id: outside, destination_id: B }), [B]);
+  assert.equal(deciders({ direction: 1, flags: 0, ...ends }), [B]);
+  assert.equal(deciders({ direction: 2, flags: FlowFlag.FLOW_BOTH, ...ends }), [A, B]);
+  assert.equal(deciders({ direction: 2, flags: 0, ...ends }), [A]);
 });
 
 test.run();
