@@ -43,7 +43,10 @@ export function openDatabase({ connection, max, log, statementMs = 15_000 }: Dat
     idleTimeoutMillis: 60_000,
     application_name: 'postern',
   });
-  pool.on('error', (error) => log('warn', `a database connection broke: ${error.message}`));
+  let isClosing = false;
+  pool.on('error', (error) => {
+    if (!isClosing) log('warn', `a database connection broke: ${error.message}`);
+  });
   return {
     query: (statement) => run(pool, statement),
     async transaction(act) {
@@ -63,7 +66,10 @@ export function openDatabase({ connection, max, log, statementMs = 15_000 }: Dat
         client.release(broken);
       }
     },
-    close: () => pool.end(),
+    close() {
+      isClosing = true;
+      return pool.end();
+    },
   };
 }
 

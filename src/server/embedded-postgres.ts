@@ -150,7 +150,9 @@ class Supervisor {
           this.isUp = true;
           this.#events.emit('settled');
         }
-        if (/\b(ERROR|FATAL|PANIC|WARNING):/.test(line)) this.#log('warn', `postgres: ${line.replace(/^.*?\] /, '')}`);
+        const isOurDoing = this.#stopping && line.includes('terminating connection due to administrator command');
+        if (/\b(ERROR|FATAL|PANIC|WARNING):/.test(line) && !isOurDoing)
+          this.#log('warn', `postgres: ${line.replace(/^.*?\] /, '')}`);
         this.#lastLines = [...this.#lastLines.slice(-4), line];
       }
     });

@@ -2,6 +2,7 @@
 import { execFileSync, fork } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import pg from 'pg';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { sql } from '../../src/server/database.ts';
@@ -81,6 +82,20 @@ test('a second server on the same folder is refused, and the first goes on', asy
   assert.match(await refusal({ dir }), /Cannot use state folder .* already runs a server/);
   await register(server, 'a');
   await server.close();
+});
+
+test('who is still connected when it stops is no fault', async () => {
+  const dir = newDir();
+  const server = await startTestServer({ dir });
+  const client = new pg.Client({ host: path.join(dir, 'run/pg'), user: 'postern', database: 'postgres' });
+  const told = new Promise((resolve) => client.on('error', resolve));
+  await client.connect();
+  await server.close();
+  await told;
+  assert.equal(
+    server.logged.filter((line) => /terminating|broke/.test(line)),
+    [],
+  );
 });
 
 test('when it dies it is started again; writes meanwhile get 503, and nothing is lost', async () => {
