@@ -36,8 +36,14 @@ export const DEFAULT_GATEWAYS: Gateways = toGateways([
   ]),
 ]);
 
-/** systemd's own first program in a new unit: what it becomes is the unit's main program. */
-export const EXECUTORS: readonly string[] = inFolders(['/usr/lib/systemd', '/lib/systemd'], ['systemd-executor']);
+/** What a unit begins with and becomes another program, by its own words: that one is the unit's main program. No shells: they run what anybody tells them. */
+export const EXECUTORS: readonly string[] = [
+  ...inFolders(['/usr/lib/systemd', '/lib/systemd'], ['systemd-executor']),
+  ...inSystemFolders([
+    ...['env', 'nice', 'ionice', 'chrt', 'taskset', 'numactl', 'prlimit', 'stdbuf', 'setpriv', 'chroot'],
+    ...['nsenter', 'unshare', 'ip'],
+  ]),
+];
 
 /**
  * The list with an operator's changes: `/path` adds a gateway, `jobs:/path` one that starts jobs, `-/path` takes one away.

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { RESERVED } from '../../src/core/identity.ts';
 import { askTcp } from './ask.ts';
 import { type Instance, startInstance } from './instance.ts';
 import { createNetns, joinNetns, type Netns } from './netns.ts';
@@ -106,9 +107,12 @@ test('ssh registered as a workload and denied everything: the open session goes 
   assert.is(flow.destination.workload, 'shop/ssh');
 });
 
-test('what a login runs is the workload and is denied', async () => {
+test('what a login runs is not sshd: neither denied by its policy nor ahead of any', async () => {
   const answer = await run(sshWords('exec 3<>/dev/tcp/192.0.2.2/9'), { netns: outside.path, limitMs: 15_000 });
-  assert.match(answer.stderr, /Operation not permitted/);
+  assert.match(answer.stderr, /refused/);
+  const flow = await postern.flow('port=9', () => true);
+  assert.is(flow.source.workload, undefined);
+  assert.is(flow.source.identity, RESERVED.host);
 });
 
 test('after a restart of the agent the session is still open and a login still works', async () => {

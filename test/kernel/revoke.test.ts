@@ -6,6 +6,7 @@ import { inNetns } from 'libbpf-ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NetworkNamespaces } from '../../src/agent/network-namespaces.ts';
+import { EXECUTORS } from '../../src/core/gateways.ts';
 import { readCounters } from '../../src/datapath/counters.ts';
 import { MatchApplier } from '../../src/datapath/match-applier.ts';
 import { revoke as revokeAll } from '../../src/datapath/revoke.ts';
@@ -104,7 +105,7 @@ test('connections are judged anew with every policy, and what is allowed again m
 test('what a failsafe program accepts is ahead of policy: it lives on, and can come anew', async () => {
   const sshd = `${lab.program('sink')}-failsafe`;
   copyFileSync(lab.program('sink'), sshd);
-  new MatchApplier(lab.kernel.maps).apply(program({}), { gateways: [], failsafe: [sshd] });
+  new MatchApplier(lab.kernel.maps).apply(program({}), { gateways: [], failsafe: [sshd], executors: EXECUTORS });
   await victim(7204, lab.den, sshd);
   await victim(7205);
   const kept = await hold(1, HOME[4], 7204, DENIED[4]);
@@ -119,7 +120,7 @@ test('what a failsafe program accepts is ahead of policy: it lives on, and can c
 test('the DHCP client hears its server whatever policy says, and only on its own port', async () => {
   const dhcp = `${lab.program('sink')}-dhcp`;
   copyFileSync(lab.program('sink'), dhcp);
-  new MatchApplier(lab.kernel.maps).apply(program({}), { gateways: [], failsafe: [dhcp] });
+  new MatchApplier(lab.kernel.maps).apply(program({}), { gateways: [], failsafe: [dhcp], executors: EXECUTORS });
   lab.policy({ 0: 'deny' });
   const heard = { client: '', other: '' };
   for (const [who, port] of [
