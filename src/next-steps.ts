@@ -2,13 +2,13 @@
 const DEFAULT_URL = 'http://127.0.0.1:7460';
 
 /** What `npm start` ends with: commands that work as they stand, in a shell that knows nothing of this one's settings. */
-export function nextSteps(url: string, enforcing: boolean): string {
+export function nextSteps(url: string, enforcing: boolean, isRoot = process.geteuid?.() === 0): string {
   const lines = [
     '',
     enforcing
       ? 'Postern is running and enforcing on this host.'
       : 'The control plane is running; this host cannot enforce (see above).',
-    `The next steps, as root in another shell (REST: ${url}, its description: ${url}/docs):`,
+    `The next steps, ${isRoot ? 'as root' : 'as this user or root'} in another shell (REST: ${url}, its description: ${url}/docs):`,
     '',
     '  # what listens here, each with the command that registers it',
     `  curl ${url}/v1/discover`,

@@ -14,6 +14,11 @@ test('each printed command goes to the instance that printed it', () => {
   assert.match(nextSteps('http://127.0.0.1:7460', true), /^ {2}\.\/postern observe -f$/m);
 });
 
+test('who may write is said: root, and the own user of a server that is not root', () => {
+  assert.match(nextSteps('http://127.0.0.1:7999', true, true), /as root in another shell/);
+  assert.match(nextSteps('http://127.0.0.1:7999', false, false), /as this user or root in another shell/);
+});
+
 test('each printed command is one that the shell takes', () => {
   const run = spawnSync('sh', ['-n'], { input: nextSteps('http://127.0.0.1:7999', true).replace(/^[^# ].*$/gm, '') });
   assert.is(run.status, 0, String(run.stderr));

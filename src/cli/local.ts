@@ -245,7 +245,7 @@ function toSettings(call: Call): Settings {
     containerSockets: read('container-sockets', CONTAINER_SOCKETS.default!).split(',').filter(Boolean),
     workloadsDir: read('workloads-dir', WORKLOADS_DIR.default!),
     cloudTags: read('cloud-tags', CLOUD_TAGS.default!),
-    databaseUrl: maybe('database-url'),
+    databaseUrl: postgresUrl(maybe('database-url')),
     flowRetention: {
       maxAgeMs: positive('flow-days', read('flow-days', FLOW_DAYS.default!)) * 86_400_000,
       maxBytes: positive('flow-mb', read('flow-mb', FLOW_MB.default!)) * 1024 * 1024,
@@ -253,6 +253,14 @@ function toSettings(call: Call): Settings {
     requireIfMatch: read('require-if-match', 'off') === 'on',
     server: call.text('server'),
   };
+}
+
+/** The text may hold a password: it is not repeated. */
+function postgresUrl(text: string | undefined): string | undefined {
+  const scheme = /^(\w+):/.exec(text ?? '')?.[1];
+  if (scheme !== undefined && !['postgres', 'postgresql', 'socket'].includes(scheme))
+    throw new Failure(2, `--database-url "${scheme}:..." must be postgres://USER:PASSWORD@HOST:PORT/NAME`);
+  return text;
 }
 
 function listenOn(text: string): string {

@@ -121,6 +121,16 @@ test('an address that the server would not take is bad input', async () => {
     }
 });
 
+test('a database that is no PostgreSQL is bad input, and its password is not repeated', async () => {
+  const { exit, stderr } = await cli(['server'], {
+    local: { server: async () => 0 },
+    env: { DATABASE_URL: 'mysql://u:secret@db/x' },
+  });
+  assert.is(exit, 2);
+  assert.match(stderr, /^error: --database-url "mysql:\.\.\." must be postgres:\/\//);
+  assert.not.match(stderr, /secret/);
+});
+
 test('the exit code of a local command is the exit code', async () => {
   assert.is((await cli(['agent'], { local: { agent: async () => 4 } })).exit, 4);
 });
