@@ -30,6 +30,13 @@ import type { UserNames } from './user-names.ts';
 
 /** A report counts map entries at most this often. */
 const COUNT_MS = 10_000;
+/** Maps that what runs on the host fills, and what is then the case; those that policy fills refuse the revision. */
+const WHEN_FULL: Readonly<Record<string, string>> = {
+  proc: 'a new process is known by its cgroup alone',
+  cgroup_label: 'a new cgroup has no name, nor what runs in it',
+  local: 'a new listener counts as the host until it is asked',
+  own_addr: 'a new address of this host counts as outside',
+};
 /** About a millisecond's worth of entries. */
 const COUNT_CHUNK = 512;
 /** Maps whose fill level a person wants to see. */
@@ -93,7 +100,7 @@ export class HostReports {
     const { options, kernel, enforcement, netns } = this.#sources;
     const looked = await runCalmly(this.#look());
     const maps = await runCalmly(this.#mapsOfLate());
-    const degraded = [...this.#sources.degraded()];
+    const degraded = [...this.#sources.degraded(), ...fullMaps(maps)];
     return {
       state: degraded.length > 0 ? 'degraded' : enforcement.applied.uid === '' ? 'new' : 'ready',
       appliedRevision: enforcement.applied.revision,
@@ -212,4 +219,10 @@ async function osName(): Promise<string | undefined> {
   const { osInfo } = await import('systeminformation');
   const { distro, release: version, codename } = await osInfo();
   return distro === '' ? undefined : [distro, version, codename && `(${codename})`].filter(Boolean).join(' ');
+}
+
+function fullMaps(maps: HostReport['maps']): string[] {
+  return maps
+    .filter(({ name, entries, maxEntries }) => WHEN_FULL[name] !== undefined && entries >= maxEntries)
+    .map(({ name, maxEntries }) => `map ${name} is full (${maxEntries}): ${WHEN_FULL[name]}`);
 }

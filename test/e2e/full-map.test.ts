@@ -66,6 +66,19 @@ for (const [name, change] of Object.entries({
     await until('the host is well again', async () => (await host()).state === 'ready');
   });
 
+test('local is full: the host says so, and policy holds for who listens', async () => {
+  await only(postern, cnp('server', { ingress: [{ fromEndpoints: [app('client')] }] }));
+  const filler = fill('local');
+  try {
+    await until('the host says so', async () => (await host()).degraded?.join().includes('map local is full'));
+    assert.is(await ask('client'), 'echo');
+    assert.is(await ask('other'), 'EPERM');
+  } finally {
+    filler.remove();
+  }
+  await until('the host is well again', async () => (await host()).state === 'ready');
+});
+
 /** Key number `i` of what no revision would put there, and a value; addresses in the slot that is read. */
 const JUNK: Readonly<Record<string, (i: number, slot: number) => readonly [object, unknown]>> = {
   policy_l3: (i) => [
@@ -77,6 +90,10 @@ const JUNK: Readonly<Record<string, (i: number, slot: number) => readonly [objec
     { rule: 0, verdict: 1, pad: new Uint8Array(3) },
   ],
   ip_host: (i, slot) => [{ addr: addressOf(i), slot }, 1],
+  local: (i) => [
+    { netns: 1, addr: addressOf(i), port: 1, protocol: 17, pad: new Uint8Array(5) },
+    { identity: 1, tgid: 1, sockets: 1, failsafe: 0 },
+  ],
   ip_cidr: (i, slot) => [{ prefixlen: 136, slot, addr: addressOf(i), pad: new Uint8Array(3) }, 1],
 };
 
