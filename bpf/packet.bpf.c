@@ -38,17 +38,23 @@ static __always_inline bool from_here(struct __sk_buff *skb)
 	return skb->ifindex == LOOPBACK_IFINDEX || skb->pkt_type == PACKET_LOOPBACK;
 }
 
-/* The socket of this host that sent a packet which came over loopback. `meant`: for whom its connect() was judged. */
-static __always_inline struct peer sender(struct __sk_buff *skb, const struct addr *src, const struct addr *dst,
-					  __u16 sport, __u16 dport, bool stream, __u32 *meant)
+/* sender(), as a function of its own to the verifier, as report_into() is. `what`: stream << 32 | sport << 16 | dport. */
+__noinline int sender_into(struct __sk_buff *skb, const struct addr *src, const struct addr *dst, __u64 what, struct peer *p)
 {
-	struct peer p = {.id = RESERVED_HOST, .local = true};
+	__u16 sport = what >> 16, dport = what;
+	bool stream = what >> 32;
 	struct bpf_sock_tuple t = {};
 	struct connection *c;
 	struct sk_info *info;
 	struct bpf_sock *sk;
 	__u32 size;
 
+	if (!src || !dst || !p)
+		return 0;
+	p->id = RESERVED_HOST;
+	p->tgid = 0;
+	p->local = true;
+	p->failsafe = false;
 	if (addr_is_v4(src)) {
 		t.ipv4.saddr = dst->w[3];
 		t.ipv4.daddr = src->w[3];
@@ -66,7 +72,7 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 		      bpf_sk_lookup_udp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk) {
 		count(COUNT_LOCAL_MISS);
-		return p;
+		return 0;
 	}
 	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 	c = info ? &info->c : NULL;
@@ -77,40 +83,75 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 		c = connection_find(cookie) ?: c;
 	}
 	if (c) {
-		p.id = c->local_id ?: RESERVED_HOST;
-		p.tgid = c->tgid;
+		p->id = c->local_id ?: RESERVED_HOST;
+		p->tgid = c->tgid;
 	} else {
-		p.id = cgroup_identity(bpf_sk_cgroup_id(sk)) ?: RESERVED_HOST;
+		p->id = cgroup_identity(bpf_sk_cgroup_id(sk)) ?: RESERVED_HOST;
 	}
 	bpf_sk_release(sk);
+	return 0;
+}
+
+/* The socket of this host that sent a packet which came over loopback. `meant`: for whom its connect() was judged. */
+static __always_inline struct peer sender(struct __sk_buff *skb, const struct addr *src, const struct addr *dst,
+					  __u16 sport, __u16 dport, bool stream, __u32 *meant)
+{
+	struct peer p = {};
+
+	sender_into(skb, src, dst, (__u64)stream << 32 | (__u32)sport << 16 | dport, &p);
 	return p;
+}
+
+struct parties {
+	__u64 netns;
+	__u32 source;
+	__u32 source_tgid;
+	__u32 destination;
+	__u32 destination_tgid;
+};
+
+/*
+ * packet_report(), as a function of its own to the verifier: while an event is reserved, Linux 6.1 takes no two paths for the
+ * same, so none is to end in it twice. `what`: kind << 40 | protocol << 32 | sport << 16 | dport.
+ */
+__noinline int report_into(const struct judged *j, const struct parties *who, const struct addr *src, const struct addr *dst,
+			   __u64 what)
+{
+	__u8 kind = what >> 40;
+	struct flow_event *e;
+
+	if (!j || !who || !src || !dst)
+		return 0;
+	e = flow_begin(kind);
+	if (!e)
+		return 0;
+	e->verdict = kind == FLOW_DENY ? VERDICT_DROPPED : kind == FLOW_AUDIT ? VERDICT_AUDIT : VERDICT_FORWARDED;
+	e->direction = j->direction;
+	e->reason = j->reason;
+	e->protocol = what >> 32;
+	e->source_id = who->source ?: RESERVED_HOST;
+	e->destination_id = who->destination ?: RESERVED_HOST;
+	e->source_tgid = who->source_tgid;
+	e->destination_tgid = who->destination_tgid;
+	e->flags = j->denial & FLOW_BOTH;
+	e->rule = j->rule;
+	e->gen = j->gen;
+	e->sport = what >> 16;
+	e->dport = what;
+	e->netns = who->netns;
+	__builtin_memcpy(e->saddr, src, 16);
+	__builtin_memcpy(e->daddr, dst, 16);
+	event_submit(e);
+	return 0;
 }
 
 static __always_inline void packet_report(__u8 kind, const struct judged *j, __u32 source, __u32 source_tgid,
 					  __u32 destination, __u32 destination_tgid, const struct addr *src,
 					  const struct addr *dst, __u16 sport, __u16 dport, __u8 protocol, __u64 netns)
 {
-	struct flow_event *e = flow_begin(kind);
+	struct parties who = {netns, source, source_tgid, destination, destination_tgid};
 
-	if (!e)
-		return;
-	e->verdict = kind == FLOW_DENY ? VERDICT_DROPPED : kind == FLOW_AUDIT ? VERDICT_AUDIT : VERDICT_FORWARDED;
-	e->direction = j->direction;
-	e->reason = j->reason;
-	e->protocol = protocol;
-	e->source_id = source ?: RESERVED_HOST;
-	e->destination_id = destination ?: RESERVED_HOST;
-	e->source_tgid = source_tgid;
-	e->destination_tgid = destination_tgid;
-	e->flags = j->denial & FLOW_BOTH;
-	e->rule = j->rule;
-	e->gen = j->gen;
-	e->sport = sport;
-	e->dport = dport;
-	e->netns = netns;
-	__builtin_memcpy(e->saddr, src, 16);
-	__builtin_memcpy(e->daddr, dst, 16);
-	event_submit(e);
+	report_into(j, &who, src, dst, (__u64)kind << 40 | (__u64)protocol << 32 | (__u64)sport << 16 | dport);
 }
 
 /*
