@@ -75,6 +75,7 @@ export function compileDirection(
     );
   const own = direction === 'ingress' ? subject.identity.ports : undefined;
   const everyone = rules.filter((rule) => !rule.peers);
+  const always = [...rules.keys()].filter((i) => !rules[i]!.peers);
   const other = tableFor(everyone, own);
 
   const classes = classify(index, direction, rules);
@@ -87,9 +88,10 @@ export function compileDirection(
     const key = names.length > 0 ? `${number} ${portKey(names, ports)}` : number;
     let table = tables.get(key);
     if (!table) {
-      const chosen = new Set(classes.rules[number]);
+      // Never a walk over all rules: with a rule for each of thousands of prefixes there are as many classes.
+      const chosen = [...always, ...classes.rules[number]!].sort((a, b) => a - b);
       table = tableFor(
-        rules.filter((rule, i) => !rule.peers || chosen.has(i)),
+        chosen.map((i) => rules[i]!),
         ports,
       );
       tables.set(key, table);

@@ -58,4 +58,20 @@ test('in every order of three policies', () => {
   }
 });
 
+test('a rule for each of 30 000 prefixes, and one rule for all, say the same', () => {
+  // Minutes, past the time of this file, if each class of peers walks over every rule.
+  const prefixes = Array.from({ length: 30_000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+  const peers = [[...prefixes.map((prefix) => ({ fromCIDR: [prefix] }))], [{ fromCIDR: prefixes }]].map((ingress) => {
+    const compiler = new PolicyCompiler();
+    compiler.update(worldOf([policy('list', { ingress })]));
+    return [...compiler.all().values()][0]!.ingress.peers;
+  });
+  assert.is(peers[0]!.size, prefixes.length + 1);
+  assert.equal([...peers[0]!.keys()], [...peers[1]!.keys()]);
+  for (const [id, { fallback }] of peers[0]!) {
+    if (fallback.verdict === peers[1]!.get(id)!.fallback.verdict) continue;
+    assert.unreachable(`identity ${id}`);
+  }
+});
+
 test.run();
