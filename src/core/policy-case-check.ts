@@ -68,6 +68,7 @@ const object =
 const VERDICT = oneOf(['allow', 'deny', 'drop']);
 const PORT = object({ port: upTo(65535), protocol: oneOf(Object.keys(PROTOCOLS)), name: text }, ['port']);
 const PARTS: Readonly<Record<string, Reader>> = {
+  name: text,
   namespaces: each(object({ name: text, labels }, ['name'])),
   endpoints: each(
     object(

@@ -239,6 +239,7 @@ test('what is no test is bad input: exit 2, with file and line', async () => {
         '{enforcement: sometimes, probes: []}',
         'enforcement "sometimes": must be one of default, always, never',
       ],
+      ['name', '{name: 5, probes: []}', 'name 5: must be a text, is a number'],
       ['list', '{endpoints: {}, probes: []}', 'endpoints {}: must be a list, is an object'],
     ].map(([name, text, message]): [string, RegExp] => [
       file(`${name}.yaml`, `${text}\n`),
