@@ -154,19 +154,26 @@ static __always_inline void packet_report(__u8 kind, const struct judged *j, __u
 	report_into(j, &who, src, dst, (__u64)kind << 40 | (__u64)protocol << 32 | (__u64)sport << 16 | dport);
 }
 
+/* judge_other(), as a function of its own to the verifier. `what`: direction << 24 | protocol << 16 | port. */
+__noinline int judge_other_into(struct judged *j, const struct peer *p, __u32 id, __u32 what)
+{
+	struct judged other;
+
+	if (!j || !p || !j->allow || p->failsafe || p->id == RESERVED_HOST)
+		return 0;
+	other = judge(ident_cfg_read(p->id), p->id, id ?: RESERVED_HOST, what >> 24, what >> 16, what);
+	if (!other.allow)
+		*j = other;
+	return 0;
+}
+
 /*
  * Over loopback the other end's side is judged too, by who really is there: `local` says only who should be (its port may have
  * gone to another, the unspecified address may have led elsewhere, what was sent to many was judged by its address).
  */
 static __always_inline void judge_other(struct judged *j, const struct peer *p, __u32 id, __u8 direction, __u8 protocol, __u16 port)
 {
-	struct judged other;
-
-	if (!j->allow || p->failsafe || p->id == RESERVED_HOST)
-		return;
-	other = judge(ident_cfg_read(p->id), p->id, id ?: RESERVED_HOST, direction, protocol, port);
-	if (!other.allow)
-		*j = other;
+	judge_other_into(j, p, id, (__u32)direction << 24 | (__u32)protocol << 16 | port);
 }
 
 static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, __u32 id,
@@ -492,6 +499,41 @@ __noinline int unowned(struct __sk_buff *skb, __u32 id)
 	return UNOWNED_HOST;
 }
 
+/*
+ * A source route or a DNAT: not where connect() was judged to go. Or a SYN that goes out under another policy
+ * than its connect(): a flip came between, or TCP_FASTOPEN_CONNECT kept it for the first send(). Or one that
+ * stays on this host from a socket bound to an interface: its receiver will not find whose it is.
+ */
+__noinline int stray_stream(struct __sk_buff *skb, __u32 id, __u64 word, __u64 netns, __u32 tgid)
+{
+	struct addr src, dst;
+	union {
+		__u64 word;
+		struct ident_cfg cfg;
+	} u = {.word = word};
+	struct bpf_sock *sk = skb->sk;
+	struct judged j;
+	struct peer p;
+	__u32 meant;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || packet_addrs(skb, &src, &dst))
+		return 0;
+	if (skb->ifindex == LOOPBACK_IFINDEX)
+		p = sender(skb, &dst, &src, bpf_ntohs(sk->dst_port), sk->src_port, true, &meant);
+	else
+		p = peer_at(netns, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), u.cfg.ip_slot);
+	j = judge(u.cfg, id, p.id, DIR_EGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
+	if (p.local)
+		judge_other(&j, &p, id, DIR_INGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
+	if (j.reason)
+		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, tgid, p.id, p.tgid, &src,
+			      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, netns);
+	return j.allow;
+}
+
 SEC("cgroup_skb/egress")
 int on_egress(struct __sk_buff *skb)
 {
@@ -559,29 +601,12 @@ int on_egress(struct __sk_buff *skb)
 	if (to_peer && c && c->gen == cfg.gen && !unseen)
 		return 1;
 	if (sk->type == SOCK_STREAM) {
-		/*
-		 * A source route or a DNAT: not where connect() was judged to go. Or a SYN that goes out under another policy
-		 * than its connect(): a flip came between, or TCP_FASTOPEN_CONNECT kept it for the first send(). Or one that
-		 * stays on this host from a socket bound to an interface: its receiver will not find whose it is.
-		 */
-		struct addr src, dst;
-		struct judged j;
-		struct peer p;
-		__u32 meant;
+		union {
+			struct ident_cfg cfg;
+			__u64 word;
+		} u = {.cfg = cfg};
 
-		if (packet_addrs(skb, &src, &dst))
-			return 0;
-		if (skb->ifindex == LOOPBACK_IFINDEX)
-			p = sender(skb, &dst, &src, bpf_ntohs(sk->dst_port), sk->src_port, true, &meant);
-		else
-			p = peer_at(c ? c->netns : 0, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), cfg.ip_slot);
-		j = judge(cfg, id, p.id, DIR_EGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
-		if (p.local)
-			judge_other(&j, &p, id, DIR_INGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
-		if (j.reason)
-			packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, c ? c->tgid : 0, p.id, p.tgid, &src,
-				      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, c ? c->netns : 0);
-		return j.allow & 1;
+		return stray_stream(skb, id, u.word, c ? c->netns : 0, c ? c->tgid : 0) & 1;
 	}
 	return datagram(skb, sk, info, id, cfg, false) & 3;
 }
