@@ -130,13 +130,15 @@ function withResults(whole: Recording, from: string, to: string): Recording {
   return { ...whole, attempts };
 }
 
-/** The last changes are enough to be broken. */
+/** The last changes are enough to be broken. A port that was used before has conversations from before: left out. */
 function lastPart(whole: Recording): Recording {
   const eras = whole.eras.slice(-100);
-  const attempts = whole.attempts.filter(({ beginUs }) => beginUs > eras[1]!.fromUs);
+  const fromUs = eras[1]!.fromUs;
+  const used = new Set(whole.attempts.filter(({ beginUs }) => beginUs <= fromUs).map(({ sourcePort }) => sourcePort));
+  const attempts = whole.attempts.filter(({ beginUs, sourcePort }) => beginUs > fromUs && !used.has(sourcePort));
   const asked = new Set(attempts.map(({ sourcePort }) => sourcePort));
-  const fromUs = Math.min(...attempts.map(({ beginUs }) => beginUs));
-  const flows = whole.flows.filter((flow) => timeUs(flow) >= fromUs && asked.has(flow.source?.port ?? 0));
+  const firstUs = Math.min(...attempts.map(({ beginUs }) => beginUs));
+  const flows = whole.flows.filter((flow) => timeUs(flow) >= firstUs && asked.has(flow.source?.port ?? 0));
   return { ...whole, eras, attempts, flows };
 }
 
