@@ -154,23 +154,30 @@ static __always_inline void packet_report(__u8 kind, const struct judged *j, __u
 	report_into(j, &who, src, dst, (__u64)kind << 40 | (__u64)protocol << 32 | (__u64)sport << 16 | dport);
 }
 
-/* judge_other(), as a function of its own to the verifier. `what`: direction << 24 | protocol << 16 | port. */
-__noinline int judge_other_into(struct judged *j, const struct peer *p, __u32 id, __u32 what)
-{
-	struct judged other;
-
-	if (!j || !p || !j->allow || p->failsafe || p->id == RESERVED_HOST)
-		return 0;
-	other = judge(ident_cfg_read(p->id), p->id, id ?: RESERVED_HOST, what >> 24, what >> 16, what);
-	if (!other.allow)
-		*j = other;
-	return 0;
-}
-
 /*
  * Over loopback the other end's side is judged too, by who really is there: `local` says only who should be (its port may have
  * gone to another, the unspecified address may have led elsewhere, what was sent to many was judged by its address).
+ * `what`: direction << 24 | protocol << 16 | port.
  */
+static __always_inline void judge_other_inline(struct judged *j, const struct peer *p, __u32 id, __u32 what)
+{
+	struct judged other;
+
+	if (!j->allow || p->failsafe || p->id == RESERVED_HOST)
+		return;
+	other = judge(ident_cfg_read(p->id), p->id, id ?: RESERVED_HOST, what >> 24, what >> 16, what);
+	if (!other.allow)
+		*j = other;
+}
+
+/* The same, as a function of its own to the verifier. */
+__noinline int judge_other_into(struct judged *j, const struct peer *p, __u32 id, __u32 what)
+{
+	if (j && p)
+		judge_other_inline(j, p, id, what);
+	return 0;
+}
+
 static __always_inline void judge_other(struct judged *j, const struct peer *p, __u32 id, __u8 direction, __u8 protocol, __u16 port)
 {
 	judge_other_into(j, p, id, (__u32)direction << 24 | (__u32)protocol << 16 | port);
@@ -250,6 +257,12 @@ static __always_inline bool is_found_at(struct bpf_sock *sk, const struct addr *
 	return addr_unspecified(&own) || addr_equal(&own, src);
 }
 
+/* packet_addrs(), as a function of its own to the verifier: after it, all headers are the same path. */
+__noinline int datagram_addrs(struct __sk_buff *skb, struct addr *src, struct addr *dst)
+{
+	return src && dst ? packet_addrs(skb, src, dst) : -1;
+}
+
 static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, struct sk_info *info, __u32 id,
 				    struct ident_cfg cfg, bool ingress)
 {
@@ -258,7 +271,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	__u8 protocol = sk->protocol;
 	struct conv_key key = {};
 	struct conv_val *known, fresh = {};
-	struct addr src, dst;
+	struct addr src = {}, dst = {};
 	struct peer p = {};
 	struct judged j;
 	__u16 ports[2] = {}, sport = 0, dport = 0, at, asked;
@@ -268,7 +281,7 @@ static __always_inline int datagram(struct __sk_buff *skb, struct bpf_sock *sk, 
 	bool answers = false;
 	__u64 word;
 
-	if (packet_addrs(skb, &src, &dst)) {
+	if (datagram_addrs(skb, &src, &dst)) {
 		count(COUNT_UNPARSED);
 		return 0;
 	}
@@ -527,7 +540,7 @@ __noinline int stray_stream(struct __sk_buff *skb, __u32 id, __u64 word, __u64 n
 		p = peer_at(netns, &dst, IPPROTO_TCP, bpf_ntohs(sk->dst_port), u.cfg.ip_slot);
 	j = judge(u.cfg, id, p.id, DIR_EGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
 	if (p.local)
-		judge_other(&j, &p, id, DIR_INGRESS, IPPROTO_TCP, bpf_ntohs(sk->dst_port));
+		judge_other_inline(&j, &p, id, DIR_INGRESS << 24 | IPPROTO_TCP << 16 | bpf_ntohs(sk->dst_port));
 	if (j.reason)
 		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, id, tgid, p.id, p.tgid, &src,
 			      &dst, sk->src_port, bpf_ntohs(sk->dst_port), IPPROTO_TCP, netns);

@@ -20,6 +20,7 @@ struct peer {
 	__u32 tgid;
 	bool local;
 	bool failsafe; /* its socket is ahead of policy */
+	__u8 pad[2];
 };
 
 struct judged {
@@ -30,6 +31,7 @@ struct judged {
 	__u8 reason;
 	__u8 direction;
 	__u8 denial; /* how it feels: POLICY_REFUSED, POLICY_TIMEOUT, 0 = EPERM; of what is allowed: 0, or FLOW_BOTH for its report */
+	__u8 pad[3]; /* all of it is given to functions: Linux 6.1 wants every byte written */
 };
 
 static __always_inline struct ident_cfg ident_cfg_read(__u32 identity)
