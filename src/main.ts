@@ -7,9 +7,11 @@
 import { flushCompileCache } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { CallerLabels } from './agent/caller-label.ts';
 import type { Local, Settings } from './cli/local.ts';
 import { runCli } from './cli/run.ts';
 import { VERSION } from './cli/version.ts';
+import type { LabelOf } from './server/access.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const OBJECT = process.env.POSTERN_BPF_OBJECT ?? join(ROOT, 'build/postern.bpf.o');
@@ -31,11 +33,13 @@ const local: Local = {
     return 0;
   },
   standalone: async (settings) => {
-    let isWorkload: ((fd: number, pid: number | undefined) => boolean) | undefined;
-    const server = await startControlPlane(settings, (fd, pid) => isWorkload?.(fd, pid) ?? false);
+    let callers: CallerLabels | undefined;
+    const server = await startControlPlane(settings, (peer, accepted) =>
+      callers?.(peer.kind === 'unix' ? { pid: peer.pid } : { cookie: peer.cookie, accepted }),
+    );
     log('info', `control plane: ${server.url} and ${server.socketPath}`);
     const agent = await startHostAgent(settings, `unix:${server.socketPath}`, server.url);
-    isWorkload = agent?.isWorkload;
+    callers = agent?.callers;
     const { nextSteps } = await import('./next-steps.ts');
     process.stdout.write(nextSteps(server.url, agent !== undefined));
     flushCompileCache(); // a start after a kill -9 finds it too, and is 30 MB smaller
@@ -59,7 +63,10 @@ const local: Local = {
         ? `Nothing is pinned in ${pinDir}: nothing was enforced from there.\n`
         : `Removed ${removed.length} pins from ${pinDir}: nothing is enforced and nothing is observed any more.\n`,
     );
-    if (unguarded > 0) process.stdout.write(`Removed the guard of packet sockets from ${unguarded} interface${unguarded === 1 ? '' : 's'}.\n`);
+    if (unguarded > 0)
+      process.stdout.write(
+        `Removed the guard of packet sockets from ${unguarded} interface${unguarded === 1 ? '' : 's'}.\n`,
+      );
     const released = releaseReservedPorts(stateDir);
     if (released > 0)
       process.stdout.write(`net.ipv4.ip_local_reserved_ports is as it was, in ${released} network namespaces.\n`);
@@ -79,7 +86,7 @@ try {
 
 async function startControlPlane(
   { listen, stateDir, runDir, databaseUrl, flowRetention, requireIfMatch }: Settings,
-  isWorkload?: (fd: number, pid: number | undefined) => boolean,
+  labelOf?: LabelOf,
 ) {
   const { startServer } = await import('./server/server.ts');
   return startServer({
@@ -91,9 +98,7 @@ async function startControlPlane(
     flowRetention,
     requireIfMatch,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
-    ...(isWorkload === undefined
-      ? {}
-      : { isWorkloadConnection: (peer, fd) => isWorkload(fd, peer.kind === 'unix' ? peer.pid : undefined) }),
+    ...(labelOf === undefined ? {} : { labelOf }),
   });
 }
 

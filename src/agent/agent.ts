@@ -3,12 +3,11 @@ import { join } from 'node:path';
 import type { Snapshot, WireWorkload } from '../api/agent-stream.ts';
 import type { Flow } from '../api/flow.ts';
 import type { AgentAnswer } from '../api/preview.ts';
-import { isLocalIdentity } from '../core/identity.ts';
-import { acceptedPeer } from '../datapath/accepted-peer.ts';
 import { readCounters } from '../datapath/counters.ts';
 import { readEvents } from '../datapath/events.ts';
 import { Kernel } from '../datapath/kernel.ts';
 import { createBootClock } from './boot-clock.ts';
+import { type CallerLabels, callerLabels } from './caller-label.ts';
 import { CgroupTree } from './cgroup-tree.ts';
 import { connectionLog } from './connection-log.ts';
 import { Containers } from './containers.ts';
@@ -57,8 +56,7 @@ const MATCH_LOOKS = 5;
 
 export interface RunningAgent {
   readonly enforcement: Enforcement;
-  /** Whether a connection that this process accepted (`fd`), or the process at its other end, is a registered workload. */
-  readonly isWorkload: (fd: number, pid: number | undefined) => boolean;
+  readonly callers: CallerLabels;
   close(): Promise<void>;
 }
 
@@ -281,8 +279,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       reporter.soon();
     },
   };
+  const callers = callerLabels(kernel.maps, tree, names);
   const api = await startLocalApi(join(options.runDir, 'agent.sock'), {
     reports,
+    callers,
     enforcement,
     findings,
     flows: flowLog,
@@ -354,10 +354,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 
   return {
     enforcement,
-    isWorkload: (fd, pid) =>
-      pid === undefined
-        ? isWorkloadIdentity(acceptedPeer(kernel.maps, fd))
-        : (kernel.maps.proc.get(pid)?.identity ?? 0) !== 0,
+    callers,
     close: async () => {
       clearInterval(look);
       release.stop();
@@ -390,9 +387,4 @@ function loadState(options: AgentOptions, log: (message: string) => void): Desir
     log(`${(error as Error).message}: starting from the control plane's state`);
     return EMPTY_STATE;
   }
-}
-
-/** Not reserved, and not a prefix. */
-function isWorkloadIdentity(id: number): boolean {
-  return id >= 1 << 16 && !isLocalIdentity(id);
 }

@@ -1,8 +1,10 @@
 import { chmodSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
+import type { CallerLabel } from '../api/caller-label.ts';
 import { AdoptRequest, RunRequest } from '../api/run.ts';
 import { DEFAULT_GATEWAYS, type Gateways } from '../core/gateways.ts';
+import type { CallerLabels } from './caller-label.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { Findings } from './findings.ts';
 import type { FlowLog } from './flow-log.ts';
@@ -18,6 +20,7 @@ export interface LocalApi {
 
 export interface LocalApiSources {
   readonly reports: HostReports;
+  readonly callers: CallerLabels;
   readonly enforcement: Enforcement;
   readonly findings: Findings;
   readonly flows: FlowLog;
@@ -27,9 +30,10 @@ export interface LocalApiSources {
 
 /**
  * The agent's own REST on a unix socket: what this host does, also when the control plane is away. Everybody may open it;
- * who it is, asked of the kernel, decides: reads are root's, POST /v1/run also that of the users whom the workload names.
+ * who it is, asked of the kernel, decides: reads are root's, POST /v1/run also that of the users whom the workload names,
+ * GET /v1/labels everybody's: a server that is not root asks it, and what it says the control plane tells every user too.
  * GET /v1/status /v1/endpoints /v1/discover /v1/identities /v1/policy /v1/maps /v1/runs /v1/gateways
- * /v1/findings[?fresh=true] /v1/flows[?last=N&follow=true]
+ * /v1/labels?pid=N|cookie=N /v1/findings[?fresh=true] /v1/flows[?last=N&follow=true]
  * POST /v1/run /v1/adopt
  */
 export function startLocalApi(path: string, sources: LocalApiSources): Promise<LocalApi> {
@@ -61,6 +65,7 @@ const PATHS = [
   '/v1/runs',
   '/v1/findings',
   '/v1/flows',
+  '/v1/labels',
   '/healthz',
 ];
 
@@ -78,6 +83,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, source
       'all else is written to the control plane: postern apply -f FILE',
     );
   if (url.pathname === '/healthz') return sendJson(response, { status: 'ok' });
+  if (url.pathname === '/v1/labels') return sendJson(response, labelAsked(url, sources.callers));
   if (!isTrusted(caller)) throw new LocalProblem(403, `uid ${caller.uid} may not read this: root may`, 'sudo');
   await answerRead(request, response, url, sources);
 }
@@ -128,6 +134,19 @@ async function answerRead(
       return sendFlows(request, response, url, flows);
     default:
       return sendProblem(response, 404, `No such path: ${url.pathname}`, `paths: ${PATHS.join(' ')}`);
+  }
+}
+
+/** Exactly one of `pid` and `cookie`, a number. */
+function labelAsked({ search, searchParams }: URL, callers: CallerLabels): CallerLabel {
+  const asked = [...searchParams];
+  const [name, value] = asked[0] ?? [];
+  if (asked.length !== 1 || (name !== 'pid' && name !== 'cookie') || !/^\d{1,15}$/.test(value!))
+    throw new LocalProblem(400, `"${search}" must be pid=NUMBER or cookie=NUMBER`);
+  try {
+    return callers({ [name]: Number(value) });
+  } catch (error) {
+    throw new LocalProblem(404, (error as Error).message);
   }
 }
 

@@ -50,6 +50,7 @@ export const PROBLEMS = {
   'does-not-fit': [422, 'The policy would not fit into the kernel'],
   precondition: [428, 'If-Match is required'],
   internal: [500, 'The server failed'],
+  'caller-unknown': [503, 'The agent does not say who is connected'],
   unavailable: [503, 'The database is not available'],
 } as const satisfies Record<string, readonly [number, string]>;
 export type ProblemCode = keyof typeof PROBLEMS;

@@ -4,7 +4,8 @@
  * and no web page that a local browser shows reaches us under another name (DNS rebinding).
  */
 import type { IncomingMessage } from 'node:http';
-import { isIPv4 } from 'node:net';
+import { isIPv4, type Socket } from 'node:net';
+import type { CallerLabel } from '../api/caller-label.ts';
 import type { Access } from './operation.ts';
 import { fdOf, type Peer, type PeerLookup, peerOf } from './peer.ts';
 import { ProblemError } from './problem-error.ts';
@@ -12,11 +13,25 @@ import { ProblemError } from './problem-error.ts';
 export interface AccessOptions {
   readonly lookup: PeerLookup;
   readonly socketPath: string;
-  readonly isWorkloadConnection?: (peer: Peer, fd: number) => boolean;
+  readonly labelOf: LabelOf;
 }
 
-/** Refuses by throwing; returns who it is, as `updatedBy` and the audit log name them. */
-export function checkAccess(incoming: IncomingMessage, access: Access, options: AccessOptions): string {
+/**
+ * Who is connected, as the agent of this host knows; undefined = there is no agent. `fd` is our end. Fails when it cannot be
+ * told, at the latest after `patienceMs`.
+ */
+export type LabelOf = (
+  peer: Peer,
+  fd: number,
+  patienceMs: number,
+) => CallerLabel | undefined | Promise<CallerLabel | undefined>;
+
+/** A read goes on without an answer, a write waits out an agent that is busy with a large policy. */
+const READ_PATIENCE_MS = 1_000;
+const WRITE_PATIENCE_MS = 5_000;
+
+/** Refuses by rejecting; resolves with who it is, as `updatedBy` and the audit log name them. */
+export async function checkAccess(incoming: IncomingMessage, access: Access, options: AccessOptions): Promise<string> {
   const { headers, socket } = incoming;
   const isTcp = socket.remoteAddress !== undefined;
   if (isTcp && !isLoopbackHost(headers.host)) throw foreign('Host', headers.host);
@@ -24,14 +39,32 @@ export function checkAccess(incoming: IncomingMessage, access: Access, options: 
   if (origin !== undefined && !isLoopbackHost(hostOfOrigin(origin))) throw foreign('Origin', origin);
 
   const peer = identify(incoming, options);
-  if (options.isWorkloadConnection?.(peer, fdOf(socket) ?? -1)) {
-    throw new ProblemError('workload-connection', 'This connection belongs to a registered workload', {
+  const isRead = access === 'read' || incoming.method === 'GET';
+  const label = await labelled(peer, socket, options.labelOf, isRead);
+  if (label !== undefined && !(label instanceof Error) && label.identity !== 0) {
+    const { workload, identity } = label;
+    const who = workload === undefined ? `identity ${identity}` : `${workload}, identity ${identity}`;
+    throw new ProblemError('workload-connection', `This connection belongs to a registered workload: ${who}`, {
       hint: 'call from a shell that is no workload (postern endpoint list shows which processes are)',
     });
   }
   const trusted = peer.uid !== undefined && (peer.uid === 0 || peer.uid === process.geteuid?.());
   if (!trusted && access !== 'read') throw refuse(incoming, access, peer, options.socketPath);
+  if (label instanceof Error && !isRead) {
+    throw new ProblemError('caller-unknown', `Cannot tell whether a workload is connected: ${label.message}`, {
+      hint: 'call again, and wait for the answer; an agent that hangs: systemctl restart postern-agent',
+      headers: { 'retry-after': '1' },
+    });
+  }
   return peer.uid === undefined ? 'uid:?' : `uid:${peer.uid}`;
+}
+
+async function labelled(peer: Peer, socket: Socket, labelOf: LabelOf, isRead: boolean) {
+  try {
+    return await labelOf(peer, fdOf(socket) ?? -1, isRead ? READ_PATIENCE_MS : WRITE_PATIENCE_MS);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 function identify({ socket }: IncomingMessage, { lookup }: AccessOptions): Peer {

@@ -31,15 +31,15 @@ export function createApp({ operations, access, metrics, log }: AppOptions): Hon
     metrics.request(c.req.method, c.res.status, performance.now() - started);
   });
   for (const operation of operations) {
-    app.on(operation.method, toHonoPath(operation.path), (c) => {
-      c.set('actor', checkAccess(c.env.incoming, operation.access, access));
+    app.on(operation.method, toHonoPath(operation.path), async (c) => {
+      c.set('actor', await checkAccess(c.env.incoming, operation.access, access));
       checkQuery(c, operation);
       return operation.run(c);
     });
   }
-  app.notFound((c) => {
+  app.notFound(async (c) => {
     // Also a wrong path tells nothing to those who may not be here.
-    checkAccess(c.env.incoming, 'read', access);
+    await checkAccess(c.env.incoming, 'read', access);
     return toResponse(c, wrongPath(c, operations), access.socketPath);
   });
   app.onError((error, c) => toResponse(c, asProblem(error, c, log), access.socketPath));

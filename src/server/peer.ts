@@ -1,9 +1,9 @@
 /**
  * Who is at the other end of a connection: asked of the kernel once per connection, never of the client.
- * Unix socket: SO_PEERCRED. Loopback TCP: the owner of the client's socket, found by its addresses (sock_diag).
+ * Unix socket: SO_PEERCRED. Loopback TCP: the client's own socket, found by its addresses (sock_diag).
  */
 import type { Socket } from 'node:net';
-import { inetDiagUid, unixPeerCred } from 'libbpf-ts/net';
+import { inetDiag, unixPeerCred } from 'libbpf-ts/net';
 
 export interface SocketEnd {
   readonly address: string;
@@ -12,17 +12,30 @@ export interface SocketEnd {
 
 export type Peer =
   | { readonly kind: 'unix'; readonly uid: number; readonly pid: number }
-  /** Addresses as the client sees them: `local` is the client's. `uid` undefined = no such socket any more. */
-  | { readonly kind: 'tcp'; readonly uid: number | undefined; readonly local: SocketEnd; readonly remote: SocketEnd };
+  /** Addresses as the client sees them: `local` is the client's. `uid`, `cookie` undefined = no such socket any more. */
+  | {
+      readonly kind: 'tcp';
+      readonly uid: number | undefined;
+      readonly cookie: number | undefined;
+      readonly local: SocketEnd;
+      readonly remote: SocketEnd;
+    };
 
 export interface PeerLookup {
   readonly peerCred: (fd: number) => { readonly uid: number; readonly pid: number };
-  readonly connectionUid: (client: { local: SocketEnd; remote: SocketEnd }) => number | undefined;
+  readonly clientSocket: (client: {
+    local: SocketEnd;
+    remote: SocketEnd;
+  }) => { readonly uid: number; readonly cookie: number } | undefined;
 }
+
+/** Index of `lo` in every network namespace. */
+const LOOPBACK = 1;
 
 export const KERNEL_LOOKUP: PeerLookup = {
   peerCred: unixPeerCred,
-  connectionUid: (client) => inetDiagUid({ protocol: 'tcp', ...client }),
+  // also one that its process has bound to the interface
+  clientSocket: (client) => inetDiag({ protocol: 'tcp', ...client, interface: LOOPBACK }),
 };
 
 const peers = new WeakMap<Socket, Peer>();
@@ -47,7 +60,8 @@ function findPeer(socket: Socket, lookup: PeerLookup): Peer {
   }
   const local = { address: plainAddress(remoteAddress), port: remotePort! };
   const remote = { address: plainAddress(localAddress), port: localPort! };
-  return { kind: 'tcp', uid: lookup.connectionUid({ local, remote }), local, remote };
+  const client = lookup.clientSocket({ local, remote });
+  return { kind: 'tcp', uid: client?.uid, cookie: client?.cookie, local, remote };
 }
 
 /** Node has no public way to the descriptor of an accepted connection. */

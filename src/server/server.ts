@@ -9,6 +9,8 @@ import path from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { LISTEN_RULE, parseListen } from '../api/listen.ts';
+import type { LabelOf } from './access.ts';
+import { agentLabels } from './agent-labels.ts';
 import { createApp } from './app.ts';
 import { Asks } from './asks.ts';
 import type { ServerContext } from './context.ts';
@@ -25,7 +27,7 @@ import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { migrate } from './migrate.ts';
 import type { Env } from './operation.ts';
-import { KERNEL_LOOKUP, type Peer, type PeerLookup } from './peer.ts';
+import { KERNEL_LOOKUP, type PeerLookup } from './peer.ts';
 import { Reports } from './reports.ts';
 import { allOperations } from './routes/index.ts';
 import { RuleHits } from './rule-hits.ts';
@@ -47,8 +49,8 @@ export interface ServerOptions {
   readonly flowRetention?: FlowRetention;
   /** How long an identity of `labelsFrom` outlives the last report that has it; 10 minutes. */
   readonly unreportedMs?: number;
-  /** Whether a connection (`fd`: our end) comes from a process that is a registered workload: it gets nothing. */
-  readonly isWorkloadConnection?: (peer: Peer, fd: number) => boolean;
+  /** Which registered workload is connected: it gets nothing. Default: the agent at `agent.sock` in the run folder is asked. */
+  readonly labelOf?: LabelOf;
   /** How the kernel is asked who is connected; for tests. */
   readonly lookup?: PeerLookup;
   readonly migrationsDir?: string;
@@ -134,7 +136,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       access: {
         lookup: options.lookup ?? KERNEL_LOOKUP,
         socketPath,
-        ...(options.isWorkloadConnection !== undefined && { isWorkloadConnection: options.isWorkloadConnection }),
+        labelOf: options.labelOf ?? agentLabels(path.join(runDir, 'agent.sock')),
       },
       metrics,
       log,

@@ -11,7 +11,7 @@ let server: TestServer;
 let isWorkload = false;
 
 test.before(async () => {
-  server = await startTestServer({ isWorkloadConnection: () => isWorkload });
+  server = await startTestServer({ labelOf: () => ({ identity: isWorkload ? 65540 : 0 }) });
 });
 test.after(() => server?.close());
 
@@ -123,6 +123,7 @@ test('a registered workload gets nothing, whoever runs it', async () => {
       const { status, body } = await call(server, 'GET', '/v1/workloads', { overTcp });
       assert.is(status, 403);
       assert.is(body.code, 'workload-connection');
+      assert.match(body.detail, /identity 65540/);
       assert.is((await call(server, 'GET', '/nowhere', { overTcp })).status, 403);
     }
   } finally {
@@ -136,7 +137,7 @@ test('when the kernel cannot say who it is, nothing is let in', async () => {
       peerCred: () => {
         throw new Error('EPERM');
       },
-      connectionUid: () => undefined,
+      clientSocket: () => undefined,
     },
   });
   try {

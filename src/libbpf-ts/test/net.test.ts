@@ -62,7 +62,7 @@ for (const host of ['127.0.0.1', '::1', '::'])
     pair(host, (client, peer) => {
       for (const socket of [client, peer]) {
         const inode = Number(/\d+/.exec(readlinkSync(`/proc/self/fd/${fdOf(socket)}`))?.[0]);
-        assert.equal(inetDiag(ends(socket)), { uid, inode });
+        assert.equal(inetDiag(ends(socket)), { uid, inode, cookie: socketCookie(fdOf(socket)) });
         assert.is(inetDiagUid(ends(socket)), uid);
       }
     }));

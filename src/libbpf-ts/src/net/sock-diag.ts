@@ -37,6 +37,8 @@ export interface SocketOwner {
   readonly uid: number;
   /** Inode of the socket, as in /proc/PID/fd ("socket:[123]"). */
   readonly inode: number;
+  /** Of `socketCookie`. */
+  readonly cookie: number;
 }
 
 /**
@@ -45,7 +47,8 @@ export interface SocketOwner {
  */
 export function inetDiag(socket: SocketAddresses): SocketOwner | undefined {
   const found = findSocket(socket);
-  return found === undefined || found.inode === 0 ? undefined : { uid: found.uid, inode: found.inode };
+  if (found === undefined || found.inode === 0) return undefined;
+  return { uid: found.uid, inode: found.inode, cookie: Number(found.cookie.readBigUInt64LE()) };
 }
 
 /** Uid of `inetDiag`. */
@@ -65,7 +68,7 @@ export function sockDestroy(socket: SocketAddresses): boolean {
 }
 
 /** The kernel falls back to a socket listening on the local port: such an answer is another socket. */
-function findSocket(socket: SocketAddresses): (SocketOwner & { readonly cookie: Buffer }) | undefined {
+function findSocket(socket: SocketAddresses): (Omit<SocketOwner, 'cookie'> & { readonly cookie: Buffer }) | undefined {
   const reply = netlinkRequest(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, inetDiagRequest(socket, NO_COOKIE));
   // struct inet_diag_msg: remote port at 6, cookie at 44, uid at 64, inode at 68.
   if (reply === undefined || reply.readUInt16BE(6) !== socket.remote.port) return undefined;
