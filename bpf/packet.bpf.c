@@ -38,11 +38,15 @@ static __always_inline bool from_here(struct __sk_buff *skb)
 	return skb->ifindex == LOOPBACK_IFINDEX || skb->pkt_type == PACKET_LOOPBACK;
 }
 
-/* sender(), as a function of its own to the verifier, as report_into() is. `what`: stream << 32 | sport << 16 | dport. */
+/*
+ * sender(), as a function of its own to the verifier, as report_into() is. `what`: stream << 32 | sport << 16 | dport. The answer is
+ * for whom a stream's connect() was judged, 0 = not known.
+ */
 __noinline int sender_into(struct __sk_buff *skb, const struct addr *src, const struct addr *dst, __u64 what, struct peer *p)
 {
 	__u16 sport = what >> 16, dport = what;
 	bool stream = what >> 32;
+	__u32 meant = 0;
 	struct bpf_sock_tuple t = {};
 	struct connection *c;
 	struct sk_info *info;
@@ -85,20 +89,22 @@ __noinline int sender_into(struct __sk_buff *skb, const struct addr *src, const 
 	if (c) {
 		p->id = c->local_id ?: RESERVED_HOST;
 		p->tgid = c->tgid;
+		if (stream && c->direction == DIR_EGRESS)
+			meant = c->remote_id;
 	} else {
 		p->id = cgroup_identity(bpf_sk_cgroup_id(sk)) ?: RESERVED_HOST;
 	}
 	bpf_sk_release(sk);
-	return 0;
+	return meant;
 }
 
-/* The socket of this host that sent a packet which came over loopback. `meant`: for whom its connect() was judged. */
+/* The socket of this host that sent a packet which came over loopback. `meant`: for whom its connect() was judged, 0 = not known. */
 static __always_inline struct peer sender(struct __sk_buff *skb, const struct addr *src, const struct addr *dst,
 					  __u16 sport, __u16 dport, bool stream, __u32 *meant)
 {
 	struct peer p = {};
 
-	sender_into(skb, src, dst, (__u64)stream << 32 | (__u32)sport << 16 | dport, &p);
+	*meant = sender_into(skb, src, dst, (__u64)stream << 32 | (__u32)sport << 16 | dport, &p);
 	return p;
 }
 
