@@ -39,12 +39,9 @@ static __always_inline struct flow_event *flow_begin(__u8 kind)
 static __always_inline bool wakes_agent(void)
 {
 	__u32 which = COUNT_EVENT;
-	__u64 *begun;
+	__u64 *begun = bpf_map_lookup_elem(&counters, &which);
 
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <= WAKE_BYTES)
-		return false;
-	begun = bpf_map_lookup_elem(&counters, &which);
-	return begun && *begun % WAKE_EVENTS == 0;
+	return begun && *begun % WAKE_EVENTS == 0 && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > WAKE_BYTES;
 }
 
 static __always_inline void event_submit(void *event)
