@@ -178,8 +178,8 @@ export async function startInstance({
         if (ended()) throw new Error(`postern ended:\n${readFileSync(logPath, 'utf8')}`);
         if (!existsSync(join(runDir, 'agent.sock'))) return false;
         // after a kill -9 the old socket file is still there until the new agent replaces it
-        const status = await instance.agent('/v1/status').catch(() => undefined);
-        return status !== undefined && status.body.uid !== '';
+        const policy = await instance.agent('/v1/policy').catch(() => undefined);
+        return policy !== undefined && policy.body.uid !== '';
       });
     },
     stop: async (signal = 'SIGTERM') => {
