@@ -1,4 +1,4 @@
-import type { Flow } from '../api/flow.ts';
+import { FLOW_PROTOCOLS, type Flow } from '../api/flow.ts';
 import { isOutside, RESERVED } from '../core/identity.ts';
 import { addressText } from '../datapath/events.ts';
 import { DropReason, type FlowEvent, FlowFlag, FlowKind } from '../datapath/postern.skel.ts';
@@ -12,17 +12,6 @@ const EVENTS: Readonly<Record<number, NonNullable<Flow['event']>>> = {
   [FlowKind.FLOW_CLOSE]: 'close',
   [FlowKind.FLOW_FAIL]: 'fail',
   [FlowKind.FLOW_EXCHANGE]: 'exchange',
-};
-
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'ICMPv4',
-  2: 'IGMP',
-  6: 'TCP',
-  17: 'UDP',
-  58: 'ICMPv6',
-  112: 'VRRP',
-  132: 'SCTP',
-  136: 'UDPLITE',
 };
 
 const REASONS: Readonly<Record<number, string>> = {
@@ -48,7 +37,7 @@ export function toFlow(event: FlowEvent, names: FlowNames): Flow {
     event: EVENTS[event.kind] ?? 'fail',
     verdict: event.verdict === 2 ? 'DROPPED' : event.verdict === 4 ? 'AUDIT' : 'FORWARDED',
     direction: event.direction === 1 ? 'INGRESS' : 'EGRESS',
-    protocol: PROTOCOLS[event.protocol] ?? String(event.protocol),
+    protocol: FLOW_PROTOCOLS[event.protocol] ?? String(event.protocol),
     ...(isIcmp && event.dport <= 255 ? { icmp: { type: event.dport, code: event.sport } } : {}),
     ...(event.reason === 0 ? {} : { dropReason: REASONS[event.reason] ?? String(event.reason) }),
     ...(rules[0] === undefined ? {} : { rule: rules[0] }),
