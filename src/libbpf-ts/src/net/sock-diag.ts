@@ -1,24 +1,16 @@
 /** One TCP socket by its addresses, through NETLINK_SOCK_DIAG (sock_diag(7)), in the caller's network namespace. */
-import { closeSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { BpfError, checkErrno, ENOENT } from '../sys/error.ts';
-import { libc } from '../sys/libc.ts';
+import { BpfError, ENOENT } from '../sys/error.ts';
+import { HEADER, NLM_F_REQUEST, NLMSG_ERROR, netlink } from '../sys/netlink.ts';
 import { addressBytes } from './address.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
-const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_SOCK_DIAG = 4;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
 
 const SOCK_DIAG_BY_FAMILY = 20;
 const SOCK_DESTROY = 21;
-const NLMSG_ERROR = 2;
-const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
-const HEADER = 16;
 
 const IPPROTO_TCP = 6;
 const NO_COOKIE = Buffer.alloc(8, 0xff);
@@ -95,30 +87,10 @@ function inetDiagRequest(socket: SocketAddresses, cookie: Buffer): Buffer {
 /** Payload of the answer; empty for a bare acknowledgement; undefined for ENOENT. Throws BpfError for other errors. */
 function netlinkRequest(type: number, flags: number, payload: Buffer): Buffer | undefined {
   const op = (): string => (type === SOCK_DESTROY ? 'destroy socket' : 'find socket');
-  const message = Buffer.alloc(HEADER + payload.length);
-  message.writeUInt32LE(message.length, 0);
-  message.writeUInt16LE(type, 4);
-  message.writeUInt16LE(flags, 6);
-  message.writeUInt32LE(1, 8);
-  payload.copy(message, HEADER);
-  const kernel = Buffer.alloc(12);
-  kernel.writeUInt16LE(AF_NETLINK, 0);
-
-  const fd = checkErrno(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_SOCK_DIAG), op);
-  try {
-    // The kernel answers within sendto; the limit only guards against blocking the event loop for ever.
-    const timeout = Buffer.alloc(16);
-    timeout.writeBigInt64LE(1n, 0);
-    checkErrno(libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length), op);
-    checkErrno(libc.sendto(fd, message, message.length, 0, kernel, kernel.length), op);
-    const answer = Buffer.alloc(8192);
-    const length = checkErrno(libc.recv(fd, answer, answer.length, 0), op);
-    if (answer.readUInt16LE(4) !== NLMSG_ERROR) return answer.subarray(HEADER, length);
-    const errno = -answer.readInt32LE(HEADER);
-    if (errno === 0) return Buffer.alloc(0);
-    if (errno === ENOENT) return undefined;
-    throw new BpfError(op(), errno);
-  } finally {
-    closeSync(fd);
-  }
+  const answer = netlink({ protocol: NETLINK_SOCK_DIAG, type, flags, payload }, op, (part) => part);
+  if (answer.readUInt16LE(4) !== NLMSG_ERROR) return answer.subarray(HEADER);
+  const errno = -answer.readInt32LE(HEADER);
+  if (errno === 0) return Buffer.alloc(0);
+  if (errno === ENOENT) return undefined;
+  throw new BpfError(op(), errno);
 }
