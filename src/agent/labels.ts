@@ -12,7 +12,7 @@ import type { LabelledProcess } from './endpoint.ts';
 import { LateProcesses } from './late-processes.ts';
 import type { HostLook } from './look-slowly.ts';
 import { type EntryContext, isSettled, sameEntry, toProcEntry, unlabelled } from './proc-entry.ts';
-import { type HostProcess, readProcess, scanProcesses } from './process-scan.ts';
+import { type HostProcess, isSameProgram, readProcess, scanProcesses } from './process-scan.ts';
 import { type ClauseOf, isWithin, type Remembering, toTreeProcess } from './remembered.ts';
 import { type Pin, RunPins } from './run-pin.ts';
 import type { Steps } from './steps.ts';
@@ -261,7 +261,7 @@ export class Labels {
     if (wanted === undefined ? old === undefined : old !== undefined && sameEntry(old, wanted)) return false;
     // Between the scan and now the process may have become another program: then the kernel has decided.
     const now = this.#read(process.pid);
-    if (now === undefined || now.exe !== process.exe || now.cgroup !== process.cgroup) return now !== undefined;
+    if (now === undefined || !isSameProgram(now, process)) return now !== undefined;
     const { proc } = this.#kernel.maps;
     if (wanted === undefined) proc.delete(process.pid);
     else proc.set(process.pid, wanted);

@@ -6,7 +6,7 @@ import type { ProgramClause } from '../core/match-program.ts';
 import type { Kernel } from '../datapath/kernel.ts';
 import { type ExecEvent, LabelOrigin, LaunchFlag, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import { type EntryContext, isSettled, toProcEntry } from './proc-entry.ts';
-import { type HostProcess, toFacts } from './process-scan.ts';
+import { type HostProcess, isSameProgram, toFacts } from './process-scan.ts';
 import { inheritedNow, isHomeless, type Remembering, remembered } from './remembered.ts';
 
 /** Parents whose fate is kept. */
@@ -131,12 +131,6 @@ function isLabelled(entry: Proc | undefined): entry is Proc {
 
 function isSameClaim(a: ProgramClause | undefined, b: ProgramClause | undefined): boolean {
   return a !== undefined && b !== undefined && a.workload === b.workload && a.rank === b.rank;
-}
-
-function isSameProgram(a: HostProcess, b: HostProcess): boolean {
-  return (
-    a.startTicks === b.startTicks && a.exe === b.exe && a.cgroup === b.cgroup && a.args.join('\0') === b.args.join('\0')
-  );
 }
 
 /** Only a process that has sockets has any with an old name. */

@@ -1,5 +1,5 @@
 import { type Gateways, gatewayOf } from '../core/gateways.ts';
-import { isInterpreter } from '../core/interpreter.ts';
+import { hidesScript } from '../core/interpreter.ts';
 import type { Decision } from '../core/match-decide.ts';
 import type { ProgramClause } from '../core/match-program.ts';
 import type { TreeDecision } from '../core/match-tree.ts';
@@ -96,10 +96,8 @@ export function depthOf(path: string): number {
   return path.split('/').filter(Boolean).length;
 }
 
-/** A script that rewrote its arguments is known as what the kernel saw at its exec. */
+/** Whose script is hidden is known as what the kernel saw at its exec. */
 function isGateway(process: HostProcess, old: Proc | undefined, gateways: Gateways): boolean {
   if (gatewayOf(gateways, process) !== undefined) return true;
-  return (
-    process.script === undefined && isInterpreter(process.exe) && ((old?.flags ?? 0) & ProcFlag.PROC_GATEWAY) !== 0
-  );
+  return hidesScript(process) && ((old?.flags ?? 0) & ProcFlag.PROC_GATEWAY) !== 0;
 }

@@ -97,6 +97,13 @@ export function readProcess(
   }
 }
 
+/** Has it executed nothing between two looks, as far as can be seen? */
+export function isSameProgram(a: HostProcess, b: HostProcess): boolean {
+  return (
+    a.startTicks === b.startTicks && a.exe === b.exe && a.cgroup === b.cgroup && a.args.join('\0') === b.args.join('\0')
+  );
+}
+
 /** What a pattern may be held against; without `exe` and `script` where the path is not the host's. */
 export function toFacts(process: HostProcess): {
   pid: number;

@@ -1,9 +1,10 @@
+import { hidesScript } from '../core/interpreter.ts';
 import { cgroupChain } from '../core/match-clause.ts';
 import type { InheritedLabel } from '../core/match-decide.ts';
 import type { DerivedFact } from '../core/match-derived.ts';
 import { clauseNow, type MatchProgram, type ProgramClause } from '../core/match-program.ts';
 import type { TreeProcess } from '../core/match-tree.ts';
-import { LabelOrigin, LaunchFlag, type Proc } from '../datapath/postern.skel.ts';
+import { LabelOrigin, LaunchFlag, type Proc, ProcFlag } from '../datapath/postern.skel.ts';
 import { type HostProcess, toFacts } from './process-scan.ts';
 
 /** What is needed to read an entry of `proc` by the program of now. */
@@ -37,6 +38,7 @@ export function toTreeProcess(
     ...seen,
     ...(inherited === undefined ? {} : { kept: { ...inherited, gainedBy: old!.gained_by } }),
     ...(isSeen ? { isMain: (old.launch & LaunchFlag.LAUNCH_JOBS) !== 0 } : {}),
+    isHiddenGateway: hidesScript(process) && ((old?.flags ?? 0) & ProcFlag.PROC_GATEWAY) !== 0,
   };
 }
 
@@ -51,7 +53,7 @@ export function remembered(
   return {
     ...metAtExec(process.pid, old, by),
     ...leftBehind(process, old, by),
-    ...refused(old, by),
+    ...refused(process, old, by),
     ...(derived === undefined ? {} : { derived }),
   };
 }
@@ -107,9 +109,10 @@ function isBelow(cgroup: string, id: number, by: Remembering): boolean {
   );
 }
 
-/** Of a job: the cgroup whose label is not its own. */
-function refused(old: Proc, by: Remembering): { refuses?: string } {
-  const refuses = (old.launch & LaunchFlag.LAUNCH_NOBODY) === 0 ? undefined : by.cgroupPath(old.cgroup);
+/** Of a job: the cgroup whose label is not its own; by number where the path is not known (yet). */
+function refused({ cgroup }: HostProcess, old: Proc, by: Remembering): { refuses?: string } {
+  if ((old.launch & LaunchFlag.LAUNCH_NOBODY) === 0) return {};
+  const refuses = by.cgroupPath(old.cgroup) ?? cgroupChain(cgroup).find((one) => by.cgroupId(one) === old.cgroup);
   return refuses === undefined ? {} : { refuses };
 }
 

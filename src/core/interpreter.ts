@@ -44,6 +44,11 @@ export function isInterpreter(exe: string | undefined): boolean {
   return kind !== undefined && kind !== 'java';
 }
 
+/** A script that rewrote its arguments (setproctitle): what runs is known only to who saw its exec. */
+export function hidesScript({ exe, script }: { readonly exe?: string; readonly script?: string }): boolean {
+  return script === undefined && isInterpreter(exe);
+}
+
 /** The `java` of any version: the main class or `-jar` is what it runs. */
 export function isJava(exe: string | undefined): boolean {
   return kindOf(exe) === 'java';

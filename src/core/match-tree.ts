@@ -11,6 +11,8 @@ export interface TreeProcess extends Omit<ProcessFacts, 'inherited'> {
   readonly kept?: InheritedLabel & { readonly gainedBy: number };
   /** Whether the kernel saw it begin as the main program of its cgroup; absent = nobody saw. */
   readonly isMain?: boolean;
+  /** The kernel saw a gateway at its exec, and nobody sees any more what it runs. */
+  readonly isHiddenGateway?: boolean;
 }
 
 /** `gainedBy`: the process that gained the label; itself unless inherited. Together with the workload it is the endpoint. */
@@ -94,13 +96,19 @@ function handedOn(decision: Decision, parent: TreeProcess, gateways: Gateways): 
   // A cgroup's label is met by who is in there; who was placed elsewhere has left it.
   if (clause === undefined || origin === 'listen' || origin === 'cgroup') return undefined;
   if (origin === 'inherited') return { rank: clause.rank, gainedIn, origin: 'exec' };
-  if (clause.inherit === 'none' || gatewayOf(gateways, parent) !== undefined) return undefined;
+  if (clause.inherit === 'none' || parent.isHiddenGateway || gatewayOf(gateways, parent) !== undefined)
+    return undefined;
   return { rank: clause.rank, gainedIn, origin };
+}
+
+function isStarter(process: TreeProcess, gateways: Gateways): boolean {
+  const isHidden = process.isHiddenGateway === true && process.isMain === true;
+  return gatewayOf(gateways, process)?.startsJobs ?? isHidden;
 }
 
 /** Whom nobody saw begin counts as the main program when what started it has no label. */
 function isJobHost(process: TreeProcess, from: TreeDecision | undefined, gateways: Gateways): boolean {
-  if (!gatewayOf(gateways, process)?.startsJobs) return false;
+  if (!isStarter(process, gateways)) return false;
   return process.isMain ?? (from?.clause === undefined || from.startsJobs);
 }
 
@@ -110,7 +118,7 @@ function refusedBy(
   process: TreeProcess,
   gateways: Gateways,
 ): string | undefined {
-  if (jobsIn !== undefined) return gatewayOf(gateways, process)?.startsJobs ? undefined : jobsIn;
+  if (jobsIn !== undefined) return isStarter(process, gateways) ? undefined : jobsIn;
   return from.refuses;
 }
 
