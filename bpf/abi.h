@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Bumped when a pinned map changes its layout: an agent refuses pins of another version. */
-#define POSTERN_ABI_VERSION 4
+#define POSTERN_ABI_VERSION 5
 
 #define PATTERN_MAX 256   /* bytes of an argument or path pattern with its NUL, and of what is compared with it */
 #define CLAUSE_ARGS 16    /* argument and environment patterns of one clause */
@@ -98,12 +98,19 @@ struct l3_key {
 	__u16 pad;
 };
 
-/* A peer's whole table: inline when it does not depend on ports, else a reference into policy_l4. */
+/*
+ * A peer's whole table: inline when it does not depend on ports, else a reference into policy_l4. One entry of that table for a
+ * single port, where it has any, stands here too: nothing is more specific, so who asks for it needs no second look-up.
+ */
 struct l3_val {
 	__u32 table; /* 0 = `verdict` and `rule` hold for every protocol and port */
 	__u32 rule;
 	__u32 lengths; /* bit n: the table has entries of the length n, 0..16 */
-	__u8 verdict;  /* enum policy_verdict */
+	__u32 port_rule;
+	__u16 port;
+	__u8 port_protocol; /* 0 = no such entry */
+	__u8 port_verdict;
+	__u8 verdict; /* enum policy_verdict */
 	__u8 pad[3];
 };
 
@@ -378,7 +385,7 @@ struct connection {
 	__u32 tgid;
 	__u32 peer_tgid;
 	__u64 netns;
-	__u64 latest; /* stream: when it was established, ns; datagram: the conversation let through last, see conv_word */
+	__u64 latest; /* stream: when it was established, ns, before that `admission`; datagram: the conversation let through last, see conv_word */
 	__u16 port;   /* the port that policy judges: the listener's; SK_LISTED: the bound one */
 	__u8 direction; /* enum direction of the connection */
 	__u8 flags;	/* enum sk_flag */
@@ -424,6 +431,17 @@ struct conv_val {
 	__u8 untold; /* not reported yet: the packet hook knows the ports */
 	__u8 both;   /* FLOW_BOTH, or 0 */
 	__u8 pad;
+};
+
+/* A SYN that stays on this host. */
+struct own_syn {
+	__u64 cookie; /* of the socket that sent it */
+	__u64 netns;
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u16 sport;
+	__u16 dport;
+	__u32 pad;
 };
 
 /* The packet that a listener let through last on this CPU: the connection that it opens knows its owner and its peer by it. */
@@ -494,7 +512,7 @@ struct event_header {
 	__u8 version;
 	__u16 length;
 	__u32 pad;
-	__u64 time_ns; /* CLOCK_BOOTTIME */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
 };
 
 enum flow_kind {
@@ -610,7 +628,7 @@ struct verdict_probe {
 };
 
 _Static_assert(sizeof(struct ident_cfg) == 8 && sizeof(struct ident_place) == 16, "flipped by one store");
-_Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 16, "policy_l3");
+_Static_assert(sizeof(struct l3_key) == 12 && sizeof(struct l3_val) == 24, "policy_l3");
 _Static_assert(sizeof(struct l4_key) == 8, "policy_l4");
 _Static_assert(sizeof(struct cidr_key) == 24, "ip_cidr");
 _Static_assert(sizeof(struct local_key) == 32 && sizeof(struct conv_key) == 32, "padding is explicit");

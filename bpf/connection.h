@@ -57,6 +57,12 @@ static __always_inline int connection_put(__u64 cookie, const struct connection 
 	return -1;
 }
 
+/* `latest` until it is established: its receiver on this host admits it by this rule, under this generation. 0 = not known. */
+static __always_inline __u64 admission(__u32 gen, __u32 rule)
+{
+	return gen ? (__u64)gen << 32 | rule : 0;
+}
+
 static __always_inline void connection_drop(__u64 cookie)
 {
 	struct connection_slot *slot = connection_slot_of(cookie);

@@ -12,17 +12,22 @@
 #define WAKE_BYTES (256 * 1024)
 #define WAKE_EVENTS 64
 
-static __always_inline void header_init(struct event_header *h, __u8 type, __u16 length)
+static __always_inline void header_init_at(struct event_header *h, __u8 type, __u16 length, __u64 time_ns)
 {
 	h->type = type;
 	h->version = POSTERN_ABI_VERSION;
 	h->length = length;
 	h->pad = 0;
-	h->time_ns = bpf_ktime_get_boot_ns();
+	h->time_ns = time_ns;
 	count(COUNT_EVENT);
 }
 
-static __always_inline struct flow_event *flow_begin(__u8 kind)
+static __always_inline void header_init(struct event_header *h, __u8 type, __u16 length)
+{
+	header_init_at(h, type, length, bpf_ktime_get_ns());
+}
+
+static __always_inline struct flow_event *flow_begin_at(__u8 kind, __u64 time_ns)
 {
 	struct flow_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -31,9 +36,14 @@ static __always_inline struct flow_event *flow_begin(__u8 kind)
 		return NULL;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
-	header_init(&e->header, EVENT_FLOW, sizeof(*e));
+	header_init_at(&e->header, EVENT_FLOW, sizeof(*e), time_ns);
 	e->kind = kind;
 	return e;
+}
+
+static __always_inline struct flow_event *flow_begin(__u8 kind)
+{
+	return flow_begin_at(kind, bpf_ktime_get_ns());
 }
 
 static __always_inline bool wakes_agent(void)

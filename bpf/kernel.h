@@ -202,6 +202,7 @@ struct inet_connection_sock {
 };
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u64 tcp_clock_cache; /* CLOCK_MONOTONIC, ns: read for each packet that comes and each that goes */
 	__u64 bytes_received;
 	__u64 bytes_acked;
 	__u32 srtt_us;

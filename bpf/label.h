@@ -28,11 +28,12 @@ static __always_inline __u32 cgroup_identity(__u64 id)
 	return c ? c->identity : 0;
 }
 
-static __always_inline struct label label_of(__u32 tgid, __u64 cgroup)
+static __always_inline struct label current_label(void)
 {
-	struct label l = {.tgid = tgid};
+	struct label l = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct proc *p = bpf_map_lookup_elem(&proc, &l.tgid);
 	struct cgroup_label *c;
+	__u64 cgroup;
 
 	if (p) {
 		l.flags = p->flags;
@@ -42,6 +43,7 @@ static __always_inline struct label label_of(__u32 tgid, __u64 cgroup)
 		if (p->identity || (p->flags & (PROC_SELF | PROC_PINNED)))
 			return l;
 	}
+	cgroup = bpf_get_current_cgroup_id();
 	c = bpf_map_lookup_elem(&cgroup_label, &cgroup);
 	if (c && c->identity) {
 		l.identity = c->identity;
@@ -49,11 +51,6 @@ static __always_inline struct label label_of(__u32 tgid, __u64 cgroup)
 		l.origin = ORIGIN_CGROUP;
 	}
 	return l;
-}
-
-static __always_inline struct label current_label(void)
-{
-	return label_of(bpf_get_current_pid_tgid() >> 32, bpf_get_current_cgroup_id());
 }
 
 static __always_inline bool current_is_kernel_thread(void)

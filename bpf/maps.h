@@ -67,6 +67,9 @@ MAP(conversation, BPF_MAP_TYPE_LRU_HASH, struct conv_key, struct conv_val, 13107
 /* A listener's packet hook writes, the socket that the packet opens reads. Always one entry. */
 MAP(handshake, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct handshake, 1, 0);
 
+/* The SYN that this CPU sent over loopback last: the listener's packet hook finds its sender by it. Always one entry. */
+MAP(own_syn, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct own_syn, 1, 0);
+
 /* Hooks write, the agent reads. Full: the event is lost and counted (COUNT_EVENT_LOST). */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -86,6 +86,97 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 	return p;
 }
 
+/*
+ * The ends of a socket, by its family: an IPv6 socket that was connected to an IPv4 address before has its remains in dst_ip4. The
+ * barriers keep the compiler from one load at either of two places, which the verifier does not know for a field.
+ */
+static __always_inline struct addr source_of(struct bpf_sock *sk)
+{
+	struct addr own;
+	__u32 v4 = sk->src_ip4;
+
+	barrier_var(v4);
+	if (sk->family == AF_INET)
+		return addr_v4(v4);
+	own.w[0] = sk->src_ip6[0];
+	own.w[1] = sk->src_ip6[1];
+	own.w[2] = sk->src_ip6[2];
+	own.w[3] = sk->src_ip6[3];
+	return own;
+}
+
+static __always_inline struct addr destination_of(struct bpf_sock *sk)
+{
+	struct addr peer;
+	__u32 v4 = sk->dst_ip4;
+
+	barrier_var(v4);
+	if (sk->family == AF_INET)
+		return addr_v4(v4);
+	peer.w[0] = sk->dst_ip6[0];
+	peer.w[1] = sk->dst_ip6[1];
+	peer.w[2] = sk->dst_ip6[2];
+	peer.w[3] = sk->dst_ip6[3];
+	return peer;
+}
+
+/* A SYN goes out over loopback: the next thing this CPU does with it is to hand it to its listener. */
+__noinline int own_syn_note(struct __sk_buff *skb, __u64 cookie, __u64 netns)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct own_syn *note;
+	struct addr src, dst;
+	__u32 zero = 0;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	note = bpf_map_lookup_elem(&own_syn, &zero);
+	if (!sk || !note)
+		return 0;
+	src = source_of(sk);
+	dst = destination_of(sk);
+	note->cookie = cookie;
+	note->netns = netns;
+	__builtin_memcpy(note->saddr, &src, 16);
+	__builtin_memcpy(note->daddr, &dst, 16);
+	note->sport = sk->src_port;
+	note->dport = bpf_ntohs(sk->dst_port);
+	return 0;
+}
+
+/*
+ * Who sent this packet over loopback, where this CPU saw its SYN go out: what sender() would find. A connection that is gone is not
+ * found by its cookie; one that lives owns its addresses and ports.
+ */
+static __always_inline struct connection *own_syn_of(__u64 netns, const struct addr *src, const struct addr *dst, __u16 sport,
+						     __u16 dport)
+{
+	struct connection *c;
+	struct own_syn *note;
+	__u32 zero = 0;
+	__u64 cookie;
+
+	note = bpf_map_lookup_elem(&own_syn, &zero);
+	if (!note || !netns || note->netns != netns || note->sport != sport || note->dport != dport ||
+	    !addr_equal((struct addr *)note->saddr, src) || !addr_equal((struct addr *)note->daddr, dst))
+		return NULL;
+	cookie = note->cookie;
+	c = connection_find(cookie);
+	return c && c->direction == DIR_EGRESS && c->port == dport ? c : NULL;
+}
+
+/* Did connect() judge that this receiver admits it, under the generation of now? `latest` is read first: it is written last. */
+static __always_inline bool is_admitted(const struct connection *c, __u32 gen, __u32 *rule)
+{
+	__u64 latest = *(volatile __u64 *)&c->latest;
+
+	if (!gen || latest >> 32 != gen || *(volatile __u8 *)&c->flags & SK_ESTABLISHED)
+		return false;
+	*rule = latest;
+	return true;
+}
+
 struct parties {
 	__u64 netns;
 	__u32 source;

@@ -30,6 +30,17 @@ static __always_inline bool is_backfilled(void)
 	return c && c->round;
 }
 
+/* TCP_SYN alone where they cannot be read. */
+static __always_inline __u8 tcp_flags(struct __sk_buff *skb, __u32 l4)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u8 flags;
+
+	if (l4 == 20 && data + 20 + TCP_FLAGS + 1 <= end)
+		return *(__u8 *)(data + 20 + TCP_FLAGS);
+	return bpf_skb_load_bytes(skb, l4 + TCP_FLAGS, &flags, 1) ? TCP_SYN : flags;
+}
+
 static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, __u32 id,
 					    struct ident_cfg cfg)
 {
@@ -37,7 +48,7 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	__u16 ports[2] = {}, sport, port = sk->src_port;
 	__u64 netns = c ? c->netns : 0;
 	__u32 l4 = 0, zero = 0, meant = 0;
-	__u8 flags = 0;
+	struct connection *began = NULL;
 	struct handshake *h;
 	struct addr src, dst;
 	struct peer p = {};
@@ -56,15 +67,31 @@ static __always_inline int ingress_listener(struct __sk_buff *skb, struct bpf_so
 	/* the third packet of a handshake whose first was let through under this generation; a SYN may be another socket's */
 	if (parsed && h->gen == cfg.gen && h->local_id == id && h->netns == netns && h->sport == sport && h->dport == port &&
 	    addr_equal((struct addr *)h->saddr, &src) && addr_equal((struct addr *)h->daddr, &dst) &&
-	    !bpf_skb_load_bytes(skb, l4 + TCP_FLAGS, &flags, 1) && (flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+	    (tcp_flags(skb, l4) & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return 1;
-	if (loopback)
-		p = sender(skb, &src, &dst, sport, port, true, &meant);
-	else
+	if (loopback) {
+		began = own_syn_of(netns, &src, &dst, sport, port);
+		if (began) {
+			p.id = began->local_id ?: RESERVED_HOST;
+			p.tgid = began->tgid;
+			p.local = true;
+			meant = began->remote_id;
+		} else {
+			p = sender(skb, &src, &dst, sport, port, true, &meant);
+		}
+	} else {
 		p.id = address_identity(&src, cfg.ip_slot);
-	j = judge(cfg, id, p.id, DIR_INGRESS, IPPROTO_TCP, port);
-	if (loopback && meant != (id ?: RESERVED_HOST))
-		judge_other(&j, &p, id, DIR_EGRESS, IPPROTO_TCP, port);
+	}
+	if (began && meant == (id ?: RESERVED_HOST) && is_admitted(began, cfg.gen, &j.rule)) {
+		j.gen = cfg.gen;
+		j.allow = 1;
+		j.audit = j.reason = j.denial = 0;
+		j.direction = DIR_INGRESS;
+	} else {
+		j = judge(cfg, id, p.id, DIR_INGRESS, IPPROTO_TCP, port);
+		if (loopback && meant != (id ?: RESERVED_HOST))
+			judge_other(&j, &p, id, DIR_EGRESS, IPPROTO_TCP, port);
+	}
 	if (j.reason)
 		packet_report(j.allow ? FLOW_AUDIT : FLOW_DENY, &j, p.id, p.tgid, id, c ? c->tgid : 0, &src, &dst, sport,
 			      port, IPPROTO_TCP, netns);
@@ -95,12 +122,7 @@ static __always_inline bool is_found_at(struct bpf_sock *sk, const struct addr *
 
 	if (sk->bound_dev_if)
 		return false;
-	own.w[0] = sk->src_ip6[0];
-	own.w[1] = sk->src_ip6[1];
-	own.w[2] = sk->src_ip6[2];
-	own.w[3] = sk->src_ip6[3];
-	if (sk->family == AF_INET)
-		own = addr_v4(sk->src_ip4);
+	own = source_of(sk);
 	return addr_unspecified(&own) || addr_equal(&own, src);
 }
 
@@ -402,6 +424,7 @@ int on_egress(struct __sk_buff *skb)
 	struct ident_cfg cfg;
 	struct sk_info *info;
 	bool to_peer = false, unseen;
+	__u64 cookie = 0;
 	__u32 id;
 
 	if (!sk)
@@ -411,7 +434,6 @@ int on_egress(struct __sk_buff *skb)
 		return 1;
 	if (sk->type == SOCK_STREAM) {
 		struct addr src, dst, own;
-		__u32 v4;
 
 		if (sk->state == TCP_LISTEN)
 			return 1;
@@ -419,27 +441,21 @@ int on_egress(struct __sk_buff *skb)
 			count(COUNT_UNPARSED);
 			return 0;
 		}
-		v4 = sk->dst_ip4;
-		barrier_var(v4); /* see ends_of */
-		/* by the socket's family: an IPv6 socket that was connected to an IPv4 address before has its remains in dst_ip4 */
-		if (sk->family == AF_INET) {
-			to_peer = addr_is_v4(&dst) && dst.w[3] == v4;
-		} else {
-			own.w[0] = sk->dst_ip6[0];
-			own.w[1] = sk->dst_ip6[1];
-			own.w[2] = sk->dst_ip6[2];
-			own.w[3] = sk->dst_ip6[3];
-			to_peer = addr_equal(&dst, &own);
-		}
+		own = destination_of(sk);
+		to_peer = addr_equal(&dst, &own);
 		if (to_peer && sk->state != TCP_SYN_SENT && sk->protocol == IPPROTO_TCP)
 			return 1;
 	}
-	info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
-	c = info ? &info->c : NULL;
+	c = NULL;
+	info = NULL;
 	if (sk->type == SOCK_STREAM) {
-		__u64 cookie = bpf_get_socket_cookie(skb);
-
-		c = connection_find(cookie) ?: c;
+		cookie = bpf_get_socket_cookie(skb);
+		c = connection_find(cookie);
+	}
+	if (!c) {
+		cookie = 0; /* nothing finds it by that */
+		info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
+		c = info ? &info->c : NULL;
 	}
 	if (c && (c->flags & (SK_FAILSAFE | SK_LOST)))
 		return (c->flags & SK_FAILSAFE) != 0;
@@ -456,6 +472,8 @@ int on_egress(struct __sk_buff *skb)
 	if (!c && !id) /* a socket of the kernel itself */
 		cfg.flags = 0;
 	unseen = skb->ifindex == LOOPBACK_IFINDEX && sk->bound_dev_if;
+	if (cookie && c && to_peer && skb->ifindex == LOOPBACK_IFINDEX && sk->state == TCP_SYN_SENT && sk->protocol == IPPROTO_TCP)
+		own_syn_note(skb, cookie, c->netns);
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS) && !unseen)
 		return 1;
 	if (to_peer && c && c->gen == cfg.gen && !unseen)

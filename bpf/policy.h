@@ -215,7 +215,10 @@ __noinline int judge_into(__u64 word, __u32 identity, __u32 remote, __u32 what, 
 	}
 	verdict = l3->verdict;
 	j->rule = l3->rule;
-	if (l3->table) {
+	if (l3->port_protocol && l3->port_protocol == (__u8)(what >> 16) && l3->port == (__u16)what) {
+		verdict = l3->port_verdict;
+		j->rule = l3->port_rule;
+	} else if (l3->table) {
 		struct l4_val *l4 = l4_find(l3, what >> 16, what);
 
 		if (!l4) {

@@ -248,31 +248,34 @@ static __always_inline void deny_report(const struct connection *c, const struct
 	event_submit(e);
 }
 
-/* Egress of the sender and, for a socket of this host, its ingress. `answers`: the peer began, its right is not asked. */
+/*
+ * Egress of the sender and, for a socket of this host, its ingress, which is left in `in`. `answers`: the peer began, its right is
+ * not asked.
+ */
 static __always_inline struct judged judge_send(const struct connection *c, struct ident_cfg cfg, const struct peer *p,
-						__u8 protocol, __u16 port, bool answers)
+						__u8 protocol, __u16 port, bool answers, struct judged *in)
 {
-	struct judged j, in;
+	struct judged j;
 
 	if (c->flags & SK_FAILSAFE)
 		return (struct judged){.allow = 1, .gen = cfg.gen, .direction = DIR_EGRESS};
 	j = judge(cfg, c->local_id, p->id, DIR_EGRESS, protocol, port);
 	if (!j.allow || !p->local || p->failsafe || answers)
 		return j;
-	in = judge(ident_cfg_read(p->id == RESERVED_HOST ? 0 : p->id), p->id, c->local_id ?: RESERVED_HOST, DIR_INGRESS, protocol, port);
-	if (!in.allow)
-		return in;
-	if (!j.rule && !in.audit) /* what ingress only audits is reported where it arrives */
-		return (struct judged){.rule = in.rule, .gen = in.gen ?: j.gen, .allow = 1, .direction = DIR_EGRESS};
+	*in = judge(ident_cfg_read(p->id == RESERVED_HOST ? 0 : p->id), p->id, c->local_id ?: RESERVED_HOST, DIR_INGRESS, protocol, port);
+	if (!in->allow)
+		return *in;
+	if (!j.rule && !in->audit) /* what ingress only audits is reported where it arrives */
+		return (struct judged){.rule = in->rule, .gen = in->gen ?: j.gen, .allow = 1, .direction = DIR_EGRESS};
 	if (!j.gen) /* no generation says that neither of the two is enforced */
-		j.gen = in.gen;
+		j.gen = in->gen;
 	return j;
 }
 
 /* Relabels by the caller, unless that is a kernel thread. */
-static __always_inline void label_by_caller(struct connection *c)
+static __always_inline void label_by_caller(struct connection *c, bool kernel_thread)
 {
-	if (current_is_kernel_thread()) {
+	if (kernel_thread) {
 		count(COUNT_KTHREAD);
 	} else {
 		struct label l = current_label();
@@ -285,12 +288,12 @@ static __always_inline void label_by_caller(struct connection *c)
  * A subflow that MPTCP opens by itself, in a kernel thread, belongs to who connected or listened; any other connection of a
  * kernel thread to the cgroup that its socket was made in.
  */
-static __always_inline void label_subflow(struct connection *c, struct bpf_sock *sk)
+static __always_inline void label_subflow(struct connection *c, struct bpf_sock *sk, bool kernel_thread)
 {
 	struct mptcp_sock *msk = bpf_skc_to_mptcp_sock(sk);
 	struct sk_info *whole = msk ? bpf_sk_storage_get(&sk_info, msk, 0, 0) : NULL;
 
-	if (!current_is_kernel_thread()) {
+	if (!kernel_thread) {
 		if (whole)
 			whole->c.local_id = c->local_id;
 	} else if (!c->local_id) {
@@ -317,24 +320,25 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct connection c = {.direction = DIR_EGRESS, .port = bpf_ntohs(ctx->user_port)};
 	__u8 protocol = ctx->protocol;
+	bool kernel_thread = current_is_kernel_thread();
 	struct ident_cfg cfg;
 	struct sk_info *info;
-	struct judged j;
+	struct judged j, in = {};
 	struct peer p;
 
-	if (current_is_kernel_thread()) { /* connects again for who connected first */
+	if (kernel_thread) { /* connects again for who connected first */
 		struct connection *before = connection_find(cookie);
 
 		if (before)
 			c.local_id = before->local_id;
 	}
-	label_by_caller(&c);
-	label_subflow(&c, sk);
+	label_by_caller(&c, kernel_thread);
+	label_subflow(&c, sk, kernel_thread);
 	c.netns = bpf_get_netns_cookie(ctx);
 	addr_specify(dst);
 	cfg = ident_cfg_read(c.local_id);
 	p = peer_at(c.netns, dst, protocol, c.port, cfg.ip_slot);
-	j = judge_send(&c, cfg, &p, protocol, c.port, false);
+	j = judge_send(&c, cfg, &p, protocol, c.port, false, &in);
 	if (!j.allow || j.audit)
 		deny_report(&c, &j, &p, dst, c.port, sk->src_port, protocol);
 	if (!j.allow) {
@@ -346,6 +350,8 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct bpf_sock
 	c.peer_tgid = p.tgid;
 	c.rule = j.audit ? 0 : j.rule;
 	c.gen = j.gen;
+	if (in.allow && !in.audit)
+		c.latest = admission(in.gen, in.rule);
 	if (p.local)
 		c.flags |= SK_REMOTE_LOCAL;
 	if (!connection_put(cookie, &c))
@@ -367,14 +373,14 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 	struct conv_val *known, fresh = {};
 	struct ident_cfg cfg;
 	struct sk_info *info;
-	struct judged j;
+	struct judged j, in;
 	struct peer p;
 	bool answers;
 
 	info = sk_info_of(sk);
 	if (!info)
 		return 0;
-	label_by_caller(&info->c);
+	label_by_caller(&info->c, current_is_kernel_thread());
 	if (!info->c.netns)
 		info->c.netns = bpf_get_netns_cookie(ctx);
 	if (!connecting && ctx->user_family == 0 && port == 0) {
@@ -401,7 +407,7 @@ static __always_inline int on_datagram(struct bpf_sock_addr *ctx, struct bpf_soc
 		goto allowed;
 	p = peer_at(info->c.netns, dst, protocol, port, cfg.ip_slot);
 	answers = known && known->direction == DIR_INGRESS;
-	j = judge_send(&info->c, cfg, &p, protocol, port, answers);
+	j = judge_send(&info->c, cfg, &p, protocol, port, answers, &in);
 	/* an answer to who may talk to us needs no rule of ours */
 	if (!j.allow && answers &&
 	    judge(cfg, info->c.local_id, p.local ? known->remote_id : p.id, DIR_INGRESS, protocol, sk->src_port).allow) {

@@ -7,6 +7,14 @@
 #include "connection.h"
 #include "event.h"
 
+/* A clock costs as much as all else of an event. What a packet has brought about has the time that TCP read for this packet. */
+static __always_inline __u64 packet_time(const struct tcp_sock *tp)
+{
+	if (bpf_core_field_exists(tp->tcp_clock_cache))
+		return tp->tcp_clock_cache;
+	return bpf_ktime_get_ns();
+}
+
 struct ends {
 	struct addr local, remote;
 	__u16 local_port, remote_port;
@@ -27,9 +35,9 @@ static __always_inline void ends_of(const struct tcp_sock *tp, struct ends *e)
 	e->remote_port = bpf_ntohs(sk->skc_dport);
 }
 
-static __always_inline struct flow_event *connection_event(__u8 kind, const struct connection *c, const struct ends *e)
+static __always_inline struct flow_event *connection_event(__u8 kind, const struct connection *c, const struct ends *e, __u64 now)
 {
-	struct flow_event *f = flow_begin(kind);
+	struct flow_event *f = flow_begin_at(kind, now);
 	bool client = c->direction != DIR_INGRESS;
 
 	if (!f)
@@ -75,17 +83,15 @@ static __always_inline void keep(struct tcp_sock *tp, __u64 cookie, const struct
 		info->c = *c;
 }
 
-static __always_inline void established(__u8 kind, struct connection *c, const struct ends *e)
+static __always_inline void established(__u8 kind, struct connection *c, const struct tcp_sock *tp, const struct ends *e)
 {
-	struct flow_event *f = connection_event(kind, c, e);
+	struct flow_event *f;
 
 	c->flags |= SK_ESTABLISHED;
-	if (!f) {
-		c->latest = bpf_ktime_get_boot_ns();
-		return;
-	}
-	c->latest = f->header.time_ns;
-	event_submit(f);
+	c->latest = packet_time(tp);
+	f = connection_event(kind, c, e, c->latest);
+	if (f)
+		event_submit(f);
 }
 
 /* In the context of who calls listen(). */
@@ -200,7 +206,7 @@ static __always_inline void on_accept(struct tcp_sock *tp, struct sock *sk, __u6
 	} else if (!accept_by_address(&c, sk, e)) {
 		return;
 	}
-	established(FLOW_ACCEPT, &c, e);
+	established(FLOW_ACCEPT, &c, tp, e);
 	keep(tp, cookie, &c);
 }
 
@@ -227,14 +233,15 @@ static __always_inline void on_close(struct tcp_sock *tp, const struct sock_comm
 		if (old != TCP_SYN_SENT || (c->flags & SK_LOST)) /* lost: its denial was said at connect() */
 			return;
 		ends_of(tp, &e);
-		f = connection_event(FLOW_FAIL, c, &e);
+		f = connection_event(FLOW_FAIL, c, &e, bpf_ktime_get_ns());
 		if (f)
 			event_submit(f);
 		return;
 	}
 	c->flags &= ~SK_ESTABLISHED;
 	ends_of(tp, &e);
-	f = connection_event(FLOW_CLOSE, c, &e);
+	/* by the other end's last packet, or a timer, which reads the clock as well */
+	f = connection_event(FLOW_CLOSE, c, &e, fin_acked(old) ? packet_time(tp) : bpf_ktime_get_ns());
 	if (!f)
 		return;
 	f->bytes_sent = less(tp->bytes_acked, (c->direction == DIR_EGRESS) + fin_acked(old));
@@ -264,15 +271,21 @@ static __always_inline void on_connected(struct tcp_sock *tp, struct sock *sk, _
 	ends_of(tp, &e);
 	if (known && known->direction == DIR_EGRESS) {
 		if (!(known->flags & SK_ESTABLISHED))
-			established(FLOW_CONNECT, known, &e);
+			established(FLOW_CONNECT, known, tp, &e);
 		return;
 	}
 	/* connect() was not met: an MPTCP subflow, or older than the hooks */
 	if (!sock_in_scope(sk))
 		return;
 	c.local_id = sock_cgroup_identity(sk);
-	established(FLOW_CONNECT, &c, &e);
+	established(FLOW_CONNECT, &c, tp, &e);
 	keep(tp, cookie, &c);
+}
+
+/* As bpf_get_socket_cookie, without the call for who has one. */
+static __always_inline __u64 cookie_of(struct sock *sk)
+{
+	return sk->__sk_common.skc_cookie.counter ?: bpf_get_socket_cookie(sk);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -301,7 +314,7 @@ int BPF_PROG(on_state, struct sock *sk, int old, int state)
 			connection_drop(bpf_get_socket_cookie(sk));
 		return 0;
 	}
-	cookie = bpf_get_socket_cookie(sk);
+	cookie = cookie_of(sk);
 	if (state == TCP_ESTABLISHED) {
 		if (old == TCP_SYN_SENT)
 			on_connected(tp, sk, cookie, skc->skc_net.net->net_cookie);

@@ -6,7 +6,6 @@ import type { AgentAnswer } from '../api/preview.ts';
 import { readCounters } from '../datapath/counters.ts';
 import { readEvents } from '../datapath/events.ts';
 import { Kernel } from '../datapath/kernel.ts';
-import { createBootClock } from './boot-clock.ts';
 import { type CallerLabels, callerLabels } from './caller-label.ts';
 import { CgroupTree } from './cgroup-tree.ts';
 import { connectionLog } from './connection-log.ts';
@@ -22,6 +21,7 @@ import type { FlowNames } from './flow-names.ts';
 import { FlowQueue } from './flow-queue.ts';
 import { HostReports } from './host-report.ts';
 import { reservedOrWire } from './identity-labels.ts';
+import { createKernelClock } from './kernel-clock.ts';
 import { isBehind, readKernelNote, writeKernelNote } from './kernel-note.ts';
 import { Labels, scopeOf } from './labels.ts';
 import { LateClauses } from './late-clauses.ts';
@@ -195,7 +195,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     rules: (rule) => enforcement.rules.names(rule),
     revision: (event, atUs) => enforcement.revisions.of(event.gen, deciders(event), atUs),
     wasPending: (pid, wallUs) => late.wasPending(pid, wallUs),
-    wallUs: createBootClock(),
+    wallUs: createKernelClock(),
   };
   let isSomeoneGone = true;
   const ring = readEvents(kernel, {

@@ -269,7 +269,7 @@ function isList(value: unknown): value is Iterable<unknown> {
   return value instanceof Map || value instanceof Set;
 }
 
-/** Microseconds since 1970, by the clock of `createBootClock`. */
+/** Microseconds since 1970, by the clock of `createKernelClock`. */
 function wallUs(): number {
   return (performance.timeOrigin + performance.now()) * 1000;
 }

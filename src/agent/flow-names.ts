@@ -21,8 +21,8 @@ export interface FlowNames {
   ): number | undefined;
   /** Whether it was not decided yet at that time (µs since 1970) who this process is. */
   wasPending(pid: number, wallUs: number): boolean;
-  /** Microseconds since 1970 of a CLOCK_BOOTTIME stamp. */
-  wallUs(bootNs: number): number;
+  /** Microseconds since 1970 of a stamp of the kernel (CLOCK_MONOTONIC). */
+  wallUs(monotonicNs: number): number;
 }
 
 export interface EndFacts {

@@ -6,7 +6,7 @@ import { DETACH_ORDER, SOCKET_PROGRAMS, TRACING_PROGRAMS } from './hooks.ts';
 import { type DatapathMaps, mapCodecs } from './maps.ts';
 
 /** POSTERN_ABI_VERSION of bpf/abi.h. */
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 
 export interface KernelOptions {
   /** The compiled object, build/postern.bpf.o. */

@@ -24,7 +24,14 @@ export interface PeerValue {
   readonly lengths: number;
   readonly rule: number;
   readonly verdict: number;
+  /** An entry for a single port, which answers without the table; protocol 0 = none. */
+  readonly port: number;
+  readonly port_protocol: number;
+  readonly port_rule: number;
+  readonly port_verdict: number;
 }
+
+export const NO_PORT = { port: 0, port_protocol: 0, port_rule: 0, port_verdict: 0 };
 
 export type L4Entry = readonly [L4Key, L4Val];
 
@@ -52,8 +59,8 @@ export class PortTables {
     const fallback = this.#answer(table.fallback);
     const value =
       table.entries.length === 0
-        ? { table: 0, lengths: 0, ...fallback }
-        : { table: this.#intern(table), lengths: lengthsOf(table), ...fallback };
+        ? { table: 0, lengths: 0, ...fallback, ...NO_PORT }
+        : { table: this.#intern(table), lengths: lengthsOf(table), ...fallback, ...this.#singlePort(table) };
     this.#byTable.set(table, value);
     return value;
   }
@@ -79,6 +86,15 @@ export class PortTables {
     this.#numbers.set(content, number);
     this.#entries.set(number, build(number));
     return number;
+  }
+
+  /** Rather one that allows: what is denied may take longer. */
+  #singlePort({ entries }: PortTable): typeof NO_PORT {
+    const single = entries.filter(({ protocol, from, to }) => protocol !== 0 && from === to);
+    const entry = single.find(({ verdict }) => verdict === 'allow') ?? single[0];
+    if (entry === undefined) return NO_PORT;
+    const { rule, verdict } = this.#answer(entry);
+    return { port: entry.from, port_protocol: entry.protocol, port_rule: rule, port_verdict: verdict };
   }
 
   #answer(answer: PortTable['fallback']): { rule: number; verdict: number } {

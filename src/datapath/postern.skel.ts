@@ -532,31 +532,43 @@ export const l3KeyCodec: Codec<L3Key> = {
   },
 };
 
-/** struct l3_val, 16 bytes */
+/** struct l3_val, 24 bytes */
 export interface L3Val {
   table: number;
   rule: number;
   lengths: number;
+  port_rule: number;
+  port: number;
+  port_protocol: number;
+  port_verdict: number;
   verdict: number;
   pad: Uint8Array;
 }
 export const l3ValCodec: Codec<L3Val> = {
-  size: 16,
+  size: 24,
   decode(view, offset) {
     return {
       table: view.getUint32(offset, true),
       rule: view.getUint32(offset + 4, true),
       lengths: view.getUint32(offset + 8, true),
-      verdict: view.getUint8(offset + 12),
-      pad: getBytes(view, offset + 13, 3),
+      port_rule: view.getUint32(offset + 12, true),
+      port: view.getUint16(offset + 16, true),
+      port_protocol: view.getUint8(offset + 18),
+      port_verdict: view.getUint8(offset + 19),
+      verdict: view.getUint8(offset + 20),
+      pad: getBytes(view, offset + 21, 3),
     };
   },
   encode(view, offset, value) {
     view.setUint32(offset, value.table, true);
     view.setUint32(offset + 4, value.rule, true);
     view.setUint32(offset + 8, value.lengths, true);
-    view.setUint8(offset + 12, value.verdict);
-    setBytes(view, offset + 13, 3, value.pad);
+    view.setUint32(offset + 12, value.port_rule, true);
+    view.setUint16(offset + 16, value.port, true);
+    view.setUint8(offset + 18, value.port_protocol);
+    view.setUint8(offset + 19, value.port_verdict);
+    view.setUint8(offset + 20, value.verdict);
+    setBytes(view, offset + 21, 3, value.pad);
   },
 };
 
@@ -680,6 +692,40 @@ export const skInfoCodec: Codec<SkInfo> = {
     setBytes(view, offset + 64, 16, value.bound);
     view.setUint16(offset + 80, value.peer_port, true);
     setBytes(view, offset + 82, 6, value.pad);
+  },
+};
+
+/** struct own_syn, 56 bytes */
+export interface OwnSyn {
+  cookie: number;
+  netns: number;
+  saddr: Uint8Array;
+  daddr: Uint8Array;
+  sport: number;
+  dport: number;
+  pad: number;
+}
+export const ownSynCodec: Codec<OwnSyn> = {
+  size: 56,
+  decode(view, offset) {
+    return {
+      cookie: getU64(view, offset),
+      netns: getU64(view, offset + 8),
+      saddr: getBytes(view, offset + 16, 16),
+      daddr: getBytes(view, offset + 32, 16),
+      sport: view.getUint16(offset + 48, true),
+      dport: view.getUint16(offset + 50, true),
+      pad: view.getUint32(offset + 52, true),
+    };
+  },
+  encode(view, offset, value) {
+    setU64(view, offset, value.cookie);
+    setU64(view, offset + 8, value.netns);
+    setBytes(view, offset + 16, 16, value.saddr);
+    setBytes(view, offset + 32, 16, value.daddr);
+    view.setUint16(offset + 48, value.sport, true);
+    view.setUint16(offset + 50, value.dport, true);
+    view.setUint32(offset + 52, value.pad, true);
   },
 };
 
@@ -1543,6 +1589,7 @@ export const maps = {
   policy_l3: { key: l3KeyCodec, value: l3ValCodec },
   cgroup_label: { key: u64Codec, value: cgroupLabelCodec },
   sk_info: { key: s32Codec, value: skInfoCodec },
+  own_syn: { key: u32Codec, value: ownSynCodec },
   proc: { key: u32Codec, value: procCodec },
   config: { key: u32Codec, value: configCodec },
   ident_cfg: { key: u32Codec, value: identPlaceCodec },
@@ -1607,10 +1654,11 @@ export const sizes = {
   ip_key: 20,
   cidr_key: 24,
   l3_key: 12,
-  l3_val: 16,
+  l3_val: 24,
   cgroup_label: 56,
   sk_info: 88,
   connection: 48,
+  own_syn: 56,
   proc: 32,
   config: 112,
   ident_place: 16,
@@ -1652,6 +1700,7 @@ export interface ObjectTypes {
     policy_l3: [L3Key, L3Val];
     cgroup_label: [number, CgroupLabel];
     sk_info: [number, SkInfo];
+    own_syn: [number, OwnSyn];
     proc: [number, Proc];
     config: [number, Config];
     ident_cfg: [number, IdentPlace];

@@ -6,6 +6,7 @@ import { BpfMap } from 'libbpf-ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mapCodecs } from '../../src/datapath/maps.ts';
+import { NO_PORT } from '../../src/datapath/port-tables.ts';
 import type { L3Key, L3Val } from '../../src/datapath/postern.skel.ts';
 import { askTcp } from './ask.ts';
 import { type Instance, startInstance } from './instance.ts';
@@ -83,7 +84,7 @@ test('local is full: the host says so, and policy holds for who listens', async 
 const JUNK: Readonly<Record<string, (i: number, slot: number) => readonly [object, unknown]>> = {
   policy_l3: (i) => [
     { local: 0x7f000000 + i, remote: 1, direction: 1, slot: 0, pad: 0 },
-    { table: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) },
+    { table: 0, rule: 0, verdict: 1, ...NO_PORT, pad: new Uint8Array(3) },
   ],
   policy_l4: (i) => [
     { table: 0xf0000000 + i, port: 0, protocol: 17, length: 16 },

@@ -36,7 +36,7 @@ test('sizes that maps pinned by an earlier version rely on', () => {
     ident_cfg: 8,
     ident_place: 16,
     l3_key: 12,
-    l3_val: 16,
+    l3_val: 24,
     l4_key: 8,
     cidr_key: 24,
     local_key: 32,

@@ -3,6 +3,7 @@
  * neighbour who really has the port must be recognised by the packet. It hears without a policy, and nothing with one.
  */
 import type { ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NetworkNamespaces } from '../../src/agent/network-namespaces.ts';
@@ -19,6 +20,7 @@ const TO_MYSELF = {
 } as const;
 /** Whom DEN listens to: the host and the world; not its neighbour FREE. */
 const FROM_HOST = { ingress: { 0: 'deny', [HOST]: 'allow', 9: 'allow', 10: 'allow' }, egress: { 0: 'allow' } } as const;
+const LAST_CPU = Math.min(1, availableParallelism() - 1);
 let lab: Lab;
 let port = 7900;
 const open: ChildProcess[] = [];
@@ -119,6 +121,24 @@ test('who must not be heard does not pass for another by naming its address', as
   }
 });
 
+test('nor for another whose SYN from the same port never arrived, when another CPU sends than hears', async () => {
+  const from = 7899;
+  const asRoot = (script: string) => run(['unshare', '-m', 'sh', '-c', script], { netns: lab.home.path });
+  await asRoot('mount -t sysfs none /sys && echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'); // CPU 1 hears
+  for (const isEnforced of [false, true]) {
+    const at = ++port;
+    lab.policy(isEnforced ? FROM_HOST : undefined);
+    const victim = await hears('127.0.0.1', at, lab.den);
+    unlist(at);
+    await asRoot(`nft 'table ip lost { chain in { type filter hook input priority 0; tcp sport ${from} drop; }; }'`);
+    const lost = await run(connects(LAST_CPU, from, at), { netns: lab.home.path, cgroup: lab.cgroupDir });
+    await asRoot('nft delete table ip lost');
+    assert.is(lost.stdout, 'lost\n');
+    await run(connects(0, from, at), { netns: lab.home.path, cgroup: lab.free });
+    assert.is(/TAG-in|ACCEPT/.test(await victim.heard(lab.cgroupDir)), !isEnforced);
+  }
+});
+
 test('whom policy allows is heard, in all these ways', async () => {
   lab.policy({ egress: { 0: 'deny', [FREE]: 'allow', 9: 'allow' }, ingress: { 0: 'allow' } });
   for (const argv of [
@@ -134,6 +154,15 @@ test('whom policy allows is heard, in all these ways', async () => {
     assert.match(await victim.heard(), /TAG-in/, argv.join(' '));
   }
 });
+
+/** Connects from this port on this CPU, or says that it was in vain. */
+function connects(cpu: number, from: number, at: number): string[] {
+  const script = `use IO::Socket::INET;
+my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => ${from}, PeerAddr => '127.0.0.1', PeerPort => ${at},
+  ReuseAddr => 1, Timeout => 0.3) or do { print "lost\\n"; exit };
+print $s "TAG-in\\n"; close $s;`;
+  return ['taskset', '-c', String(cpu), 'perl', '-e', script];
+}
 
 /** As if `local` had been full when it began to listen. */
 function unlist(at: number): void {

@@ -7,7 +7,7 @@ import type { AddressIdentity } from '../../src/datapath/address-slots.ts';
 import { IdentityWords } from '../../src/datapath/identity-words.ts';
 import type { Kernel } from '../../src/datapath/kernel.ts';
 import { CapacityError, PolicyApplier } from '../../src/datapath/policy-applier.ts';
-import { L4_FALLBACK } from '../../src/datapath/port-tables.ts';
+import { L4_FALLBACK, NO_PORT } from '../../src/datapath/port-tables.ts';
 import { probeVerdict } from '../../src/datapath/probe.ts';
 import { RuleTable } from '../../src/datapath/rule-table.ts';
 import { told } from '../e2e/wait.ts';
@@ -111,7 +111,7 @@ for (const { map, change } of [
 test('a map that others filled leaves nothing of a revision that did not find room', () => {
   apply(identity(A, { 0: DENY }));
   const { policy_l3 } = kernel.maps;
-  const value = { table: 0, lengths: 0, rule: 0, verdict: 1, pad: new Uint8Array(3) };
+  const value = { table: 0, lengths: 0, rule: 0, verdict: 1, ...NO_PORT, pad: new Uint8Array(3) };
   const junk = Array.from({ length: policy_l3.maxEntries - 100 }, (_, i) => ({ ...JUNK, local: 0x7f000000 + i }));
   policy_l3.updateBatch(junk.map((key) => [key, value] as const));
   const before = new IdentityWords(kernel.maps).get(A);
@@ -173,7 +173,7 @@ test('a restart removes what a killed agent had filled and not flipped', () => {
   const { slot } = new IdentityWords(kernel.maps).get(A)!;
   const pad = new Uint8Array(3);
   const key = { local: A, remote: 0, direction: 1, slot: 1 - slot, pad: 0 };
-  kernel.maps.policy_l3.set(key, { table: 77, lengths: 0, rule: 1, verdict: 1, pad });
+  kernel.maps.policy_l3.set(key, { table: 77, lengths: 0, rule: 1, verdict: 1, ...NO_PORT, pad });
   const port = { table: 77, port: 0, protocol: 0, length: L4_FALLBACK };
   kernel.maps.policy_l4.set(port, { rule: 1, verdict: 1, pad });
   applier = restart();

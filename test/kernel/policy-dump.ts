@@ -8,8 +8,8 @@ export function dumpPolicy({ maps }: Kernel): string {
   const peers = [...maps.policy_l3.entries()]
     .filter(([key]) => configs.get(key.local)?.slot === key.slot)
     .map(
-      ([key, { table, lengths, rule, verdict }]) =>
-        `l3 ${key.local} ${key.direction} ${key.remote} ${table} ${lengths} ${rule} ${verdict}`,
+      ([key, { table, lengths, rule, verdict, port, port_protocol, port_rule, port_verdict }]) =>
+        `l3 ${key.local} ${key.direction} ${key.remote} ${table} ${lengths} ${rule} ${verdict} ${port} ${port_protocol} ${port_rule} ${port_verdict}`,
     );
   const ports = [...maps.policy_l4.entries()].map(
     ([key, { rule, verdict }]) => `l4 ${key.table} ${key.length} ${key.protocol} ${key.port} ${rule} ${verdict}`,

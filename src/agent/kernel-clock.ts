@@ -1,26 +1,20 @@
-import { readFileSync } from 'node:fs';
-
 const READINGS = 16;
 
 /**
- * CLOCK_BOOTTIME (the kernel's event stamps) to wall time. Node reads CLOCK_MONOTONIC; the two differ by the time that
- * the machine was suspended, which /proc/uptime tells to 10 ms. Two clocks are read one after the other, and a busy machine
- * may run others in between: of several readings the closest pair counts, else all times would be late by that for a minute.
+ * The kernel's event stamps (CLOCK_MONOTONIC, which is Node's too) to wall time. Two clocks are read one after the other, and
+ * a busy machine may run others in between: of several readings the closest pair counts, else all times would be late by that for
+ * a minute. A machine that was suspended reads an event of before as late by that.
  */
-export function createBootClock(): (bootNs: number) => number {
-  let suspendedNs = 0;
+export function createKernelClock(): (monotonicNs: number) => number {
   let offsetUs = 0;
   let measuredAt = -Infinity;
   const measure = (): void => {
-    const uptimeNs = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1e9;
-    const difference = uptimeNs - Number(process.hrtime.bigint());
-    suspendedNs = Math.abs(difference) < 50e6 ? 0 : difference;
     offsetUs = closest(READINGS, () => performance.timeOrigin + performance.now());
     measuredAt = performance.now();
   };
-  return (bootNs) => {
+  return (monotonicNs) => {
     if (performance.now() - measuredAt > 60_000) measure();
-    return (bootNs - suspendedNs) / 1000 + offsetUs;
+    return monotonicNs / 1000 + offsetUs;
   };
 }
 

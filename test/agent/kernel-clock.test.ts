@@ -1,9 +1,9 @@
 /** The kernel's stamps as wall time. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { closest, createBootClock } from '../../src/agent/boot-clock.ts';
+import { closest, createKernelClock } from '../../src/agent/kernel-clock.ts';
 
-const test = suite('boot clock');
+const test = suite('kernel clock');
 
 test('a reading that others ran in the middle of does not count', () => {
   // Wall time is 5000 µs ahead of monotonic time; every reading but the third is interrupted for 40 ms, before or after the wall clock.
@@ -24,7 +24,7 @@ test('a reading that others ran in the middle of does not count', () => {
 });
 
 test('a stamp of now is now', () => {
-  const wallUs = createBootClock();
+  const wallUs = createKernelClock();
   const offsets = Array.from({ length: 50 }, () => {
     const before = (performance.timeOrigin + performance.now()) * 1000;
     const at = wallUs(Number(process.hrtime.bigint()));
