@@ -424,7 +424,6 @@ int on_egress(struct __sk_buff *skb)
 	struct ident_cfg cfg;
 	struct sk_info *info;
 	bool to_peer = false, unseen;
-	__u64 cookie = 0;
 	__u32 id;
 
 	if (!sk)
@@ -449,11 +448,13 @@ int on_egress(struct __sk_buff *skb)
 	c = NULL;
 	info = NULL;
 	if (sk->type == SOCK_STREAM) {
-		cookie = bpf_get_socket_cookie(skb);
+		__u64 cookie = bpf_get_socket_cookie(skb);
+
 		c = connection_find(cookie);
+		if (c && to_peer && skb->ifindex == LOOPBACK_IFINDEX && sk->state == TCP_SYN_SENT && sk->protocol == IPPROTO_TCP)
+			own_syn_note(skb, cookie, c->netns);
 	}
 	if (!c) {
-		cookie = 0; /* nothing finds it by that */
 		info = bpf_sk_storage_get(&sk_info, sk, 0, 0);
 		c = info ? &info->c : NULL;
 	}
@@ -472,8 +473,6 @@ int on_egress(struct __sk_buff *skb)
 	if (!c && !id) /* a socket of the kernel itself */
 		cfg.flags = 0;
 	unseen = skb->ifindex == LOOPBACK_IFINDEX && sk->bound_dev_if;
-	if (cookie && c && to_peer && skb->ifindex == LOOPBACK_IFINDEX && sk->state == TCP_SYN_SENT && sk->protocol == IPPROTO_TCP)
-		own_syn_note(skb, cookie, c->netns);
 	if (sk->type == SOCK_STREAM && !(cfg.flags & IDENT_EGRESS) && !unseen)
 		return 1;
 	if (to_peer && c && c->gen == cfg.gen && !unseen)
