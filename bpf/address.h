@@ -47,6 +47,23 @@ static __always_inline bool addr_loopback(const struct addr *a)
 	return a->w[0] == 0 && a->w[1] == 0 && a->w[2] == 0 && a->w[3] == bpf_htonl(1);
 }
 
+/*
+ * source_of(sk), destination_of(sk): by the socket's family, since an IPv6 socket that was connected to an IPv4 address before has its
+ * remains in dst_ip4. The barrier keeps the compiler from one load at either of two places, which the verifier does not know for a field.
+ */
+#define SOCKET_END(NAME, END)                                                                                          \
+	static __always_inline struct addr NAME(struct bpf_sock *sk)                                                   \
+	{                                                                                                              \
+		__u32 v4 = sk->END##_ip4;                                                                              \
+                                                                                                                       \
+		barrier_var(v4);                                                                                       \
+		if (sk->family == AF_INET)                                                                             \
+			return addr_v4(v4);                                                                            \
+		return (struct addr){{sk->END##_ip6[0], sk->END##_ip6[1], sk->END##_ip6[2], sk->END##_ip6[3]}};        \
+	}
+SOCKET_END(source_of, src)
+SOCKET_END(destination_of, dst)
+
 /* The addresses of the fixed header; L4 is not parsed (extension headers and options are the sender's choice). */
 static __always_inline int packet_addrs(struct __sk_buff *skb, struct addr *src, struct addr *dst)
 {

@@ -86,40 +86,6 @@ static __always_inline struct peer sender(struct __sk_buff *skb, const struct ad
 	return p;
 }
 
-/*
- * The ends of a socket, by its family: an IPv6 socket that was connected to an IPv4 address before has its remains in dst_ip4. The
- * barriers keep the compiler from one load at either of two places, which the verifier does not know for a field.
- */
-static __always_inline struct addr source_of(struct bpf_sock *sk)
-{
-	struct addr own;
-	__u32 v4 = sk->src_ip4;
-
-	barrier_var(v4);
-	if (sk->family == AF_INET)
-		return addr_v4(v4);
-	own.w[0] = sk->src_ip6[0];
-	own.w[1] = sk->src_ip6[1];
-	own.w[2] = sk->src_ip6[2];
-	own.w[3] = sk->src_ip6[3];
-	return own;
-}
-
-static __always_inline struct addr destination_of(struct bpf_sock *sk)
-{
-	struct addr peer;
-	__u32 v4 = sk->dst_ip4;
-
-	barrier_var(v4);
-	if (sk->family == AF_INET)
-		return addr_v4(v4);
-	peer.w[0] = sk->dst_ip6[0];
-	peer.w[1] = sk->dst_ip6[1];
-	peer.w[2] = sk->dst_ip6[2];
-	peer.w[3] = sk->dst_ip6[3];
-	return peer;
-}
-
 /* A SYN goes out over loopback: the next thing this CPU does with it is to hand it to its listener. */
 __noinline int own_syn_note(struct __sk_buff *skb, __u64 cookie, __u64 netns)
 {

@@ -88,6 +88,7 @@ static __always_inline void established(__u8 kind, struct connection *c, const s
 	struct flow_event *f;
 
 	c->flags |= SK_ESTABLISHED;
+	barrier(); /* see is_admitted */
 	c->latest = packet_time(tp);
 	f = connection_event(kind, c, e, c->latest);
 	if (f)
