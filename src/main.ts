@@ -147,12 +147,12 @@ function log(level: 'info' | 'warn' | 'error', message: string): void {
   process.stderr.write(`${new Date().toISOString()} ${level.padEnd(5)} ${message}\n`);
 }
 
-/** Until SIGINT or SIGTERM. */
+/** Until SIGINT or SIGTERM. One that comes again (npm hands on what the whole group gets) must not end what is stopping. */
 function untilStopped(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const alive = setInterval(() => {}, 1 << 30);
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
+    process.on(signal, () => {
       clearInterval(alive);
       resolve();
     });
